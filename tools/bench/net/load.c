@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tools/bench/net/load.c - the load generator that every echo server gets alike.
+ *
+ * Owns the client's side of the network rows: N connections, one request in
+ * flight on each, every byte that comes back checked.  One thread, one epoll,
+ * hand-written, so that it costs little and the same for all.  It reads the
+ * server's CPU clock at both ends of the measured window itself.  Must use
+ * nothing of weft; must end by itself whatever the server does.
+ */
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EVENTS   512
+#define PERIOD   251 /* of the pattern; prime, so that neighbours differ */
+#define DRAIN_NS INT64_C(2000000000)
+
+struct conn {
+    int         fd;
+    long        seq;
+    const char *want;      /* what this request sends and must get back */
+    size_t      sent, got;
+    int64_t     t0;        /* when it was sent; 0: idle */
+};
+
+struct load {
+    struct load_options opt;
+    int          ep;
+    struct conn *conns;
+    char        *pattern, *buf;
+    long         in_flight, done, next; /* next: whose turn it is, when paced */
+    int64_t      next_ns;
+    bool         stopping;
+    struct load_window win;
+};
+
+static void want_events(struct load *l, struct conn *c, uint32_t events)
+{
+    struct epoll_event ev = { .events = events, .data.ptr = c };
+
+    if (epoll_ctl(l->ep, EPOLL_CTL_MOD, c->fd, &ev) != 0) {
+        load_die("epoll_ctl: %s", strerror(errno));
+    }
+}
+
+/* Send what remains of c's request. */
+static void send_rest(struct load *l, struct conn *c)
+{
+    bool was_stuck = c->sent > 0;
+
+    while (c->sent < l->opt.size) {
+        ssize_t n = send(c->fd, c->want + c->sent, l->opt.size - c->sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN) {
+            want_events(l, c, EPOLLIN | EPOLLOUT);
+            return;
+        }
+        if (n < 0 && errno != EINTR) {
+            load_die("send after %ld requests: %s", l->done, strerror(errno));
+        }
+        c->sent += n < 0 ? 0 : (size_t)n;
+    }
+    if (was_stuck) {
+        want_events(l, c, EPOLLIN);
+    }
+}
+
+static void start_request(struct load *l, struct conn *c, int64_t now)
+{
+    size_t id = (size_t)(c - l->conns);
+
+    c->want = l->pattern + (id * 13 + (size_t)c->seq++ * 7) % PERIOD;
+    c->sent = c->got = 0;
+    c->t0 = now;
+    l->in_flight++;
+    send_rest(l, c);
+}
+
+static bool closed_loop(const struct load *l)
+{
+    return l->opt.rate == 0;
+}
+
+static void end_request(struct load *l, struct conn *c)
+{
+    int64_t now = load_now();
+
+    if (l->win.open) {
+        load_window_add(&l->win, now - c->t0);
+    }
+    c->t0 = 0;
+    l->in_flight--;
+    l->done++;
+    if (closed_loop(l) && !l->stopping) {
+        start_request(l, c, now);
+    }
+}
+
+static void check_bytes(struct load *l, struct conn *c, size_t n)
+{
+    if (c->t0 == 0 || c->got + n > c->sent) {
+        load_die("connection %ld: got %zu bytes that were never sent", (long)(c - l->conns),
+                 c->t0 == 0 ? n : c->got + n - c->sent);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (l->buf[i] != c->want[c->got + i]) {
+            load_die("connection %ld request %ld: byte %zu is %d, sent was %d",
+                     (long)(c - l->conns), c->seq, c->got + i, (unsigned char)l->buf[i],
+                     (unsigned char)c->want[c->got + i]);
+        }
+    }
+}
+
+static void receive(struct load *l, struct conn *c)
+{
+    ssize_t n = recv(c->fd, l->buf, l->opt.size, 0);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (n <= 0) {
+        load_die("connection %ld: the server closed it after %ld requests: %s",
+                 (long)(c - l->conns), c->seq, n == 0 ? "end of stream" : strerror(errno));
+    }
+    if (c->t0 == 0 || c->got + (size_t)n > c->sent
+        || memcmp(l->buf, c->want + c->got, (size_t)n) != 0) {
+        check_bytes(l, c, (size_t)n);
+    }
+    c->got += (size_t)n;
+    if (c->got == l->opt.size) {
+        end_request(l, c);
+    }
+}
+
+/* When paced: one request each 1/rate s, in turn over the connections that are idle. */
+static void send_due(struct load *l, int64_t now)
+{
+    while (!closed_loop(l) && !l->stopping && l->next_ns <= now) {
+        for (long i = 0; i < l->opt.conns; i++) {
+            struct conn *c = &l->conns[l->next++ % l->opt.conns];
+            if (c->t0 == 0) {
+                start_request(l, c, load_now());
+                break;
+            }
+        }
+        l->next_ns += INT64_C(1000000000) / l->opt.rate;
+    }
+}
+
+static int64_t wait_until(const struct load *l, int64_t end)
+{
+    return !closed_loop(l) && !l->stopping && l->next_ns < end ? l->next_ns : end;
+}
+
+/* One epoll_wait and all that came of it; returns the time at its end. */
+static int64_t turn(struct load *l, int64_t now, int64_t end)
+{
+    struct epoll_event ev[EVENTS];
+    int64_t            left = wait_until(l, end) - now;
+    struct timespec    ts = { left > 0 ? left / 1000000000 : 0, left > 0 ? left % 1000000000 : 0 };
+    int                n = epoll_pwait2(l->ep, ev, EVENTS, &ts, NULL);
+
+    if (n < 0 && errno != EINTR) {
+        load_die("epoll_pwait2: %s", strerror(errno));
+    }
+    for (int i = 0; i < n; i++) {
+        struct conn *c = ev[i].data.ptr;
+        if ((ev[i].events & EPOLLOUT) && c->t0 != 0) {
+            send_rest(l, c);
+        }
+        if (ev[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+            receive(l, c);
+        }
+    }
+    now = load_now();
+    send_due(l, now);
+    return now;
+}
+
+static void run(struct load *l)
+{
+    int64_t now = load_now(), begin = now + l->opt.warmup_ns, end = begin + l->opt.duration_ns;
+
+    l->next_ns = now;
+    for (long i = 0; closed_loop(l) && i < l->opt.conns; i++) {
+        start_request(l, &l->conns[i], load_now());
+    }
+    while (now < begin) {
+        now = turn(l, now, begin);
+    }
+    load_window_open(&l->win, l->opt.pid);
+    while (now < end && l->win.requests < l->opt.max_requests) {
+        now = turn(l, now, end);
+    }
+    load_window_close(&l->win, l->opt.pid);
+    l->stopping = true;
+    for (end = now + DRAIN_NS; now < end && l->in_flight > 0;) {
+        now = turn(l, now, end);
+    }
+    if (l->in_flight > 0) {
+        load_die("%ld of %ld requests were never answered", l->in_flight, l->done + l->in_flight);
+    }
+}
+
+static void open_conn(struct load *l, struct conn *c, const struct sockaddr_in *to)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
+    int                on = 1;
+
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->fd < 0) {
+        load_die("connection %ld: socket: %s", (long)(c - l->conns), strerror(errno));
+    }
+    if (connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) != 0) {
+        load_die("connection %ld to port %d: %s", (long)(c - l->conns), ntohs(to->sin_port),
+                 strerror(errno));
+    }
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (load_nonblocking(c->fd) != 0 || epoll_ctl(l->ep, EPOLL_CTL_ADD, c->fd, &ev) != 0) {
+        load_die("connection %ld: epoll_ctl: %s", (long)(c - l->conns), strerror(errno));
+    }
+}
+
+static void *must_alloc(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+
+    if (p == NULL) {
+        load_die("no memory for %zu bytes", n * size);
+    }
+    return p;
+}
+
+int main(int argc, char **argv)
+{
+    static struct load l;
+
+    load_options_parse(&l.opt, argc, argv);
+    load_raise_nofile(l.opt.conns + 16);
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    l.ep = epoll_create1(EPOLL_CLOEXEC);
+    l.conns = must_alloc((size_t)l.opt.conns, sizeof(*l.conns));
+    l.buf = must_alloc(l.opt.size, 1);
+    l.pattern = must_alloc(l.opt.size + PERIOD, 1);
+    for (size_t i = 0; i < l.opt.size + PERIOD; i++) {
+        l.pattern[i] = (char)(i % PERIOD);
+    }
+    for (long i = 0; i < l.opt.conns; i++) {
+        open_conn(&l, &l.conns[i], &l.opt.to);
+    }
+    run(&l);
+    load_window_print(&l.win, &l.opt, l.done);
+    return 0;
+}
