@@ -24,7 +24,7 @@
 
 #define EVENTS   512
 #define PERIOD   251 /* of the pattern; prime, so that neighbours differ */
-#define DRAIN_NS INT64_C(2000000000)
+#define GRACE_NS INT64_C(5000000000) /* for what is late: a first answer, the last ones */
 
 struct conn {
     int         fd;
@@ -202,9 +202,12 @@ static void run(struct load *l)
     while (now < end && l->win.requests < l->opt.max_requests) {
         now = turn(l, now, end);
     }
+    for (end = now + GRACE_NS; now < end && l->win.requests == 0;) {
+        now = turn(l, now, end); /* a machine so busy that nothing was answered yet */
+    }
     load_window_close(&l->win, l->opt.pid);
     l->stopping = true;
-    for (end = now + DRAIN_NS; now < end && l->in_flight > 0;) {
+    for (end = now + GRACE_NS; now < end && l->in_flight > 0;) {
         now = turn(l, now, end);
     }
     if (l->in_flight > 0) {
