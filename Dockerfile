@@ -8,21 +8,19 @@
 
 FROM debian:bookworm-slim AS base
 COPY tools/lib.sh tools/install-deps /deps/
-RUN /deps/install-deps build && rm -rf /var/lib/apt/lists/*
+RUN /deps/install-deps build && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 10001 weft && install -d -o weft -g weft /weft
+WORKDIR /weft
 
 FROM base AS build
-WORKDIR /weft
 COPY . .
 RUN cmake --preset release && cmake --build --preset release \
     && cmake --install build/release --prefix /opt/weft --component tools --strip
 
 FROM base AS test
-RUN /deps/install-deps test && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 weft
-COPY --chown=weft:weft . /weft
-RUN chown weft:weft /weft
+RUN /deps/install-deps test && rm -rf /var/lib/apt/lists/*
+COPY --chown=weft:weft . .
 USER weft
-WORKDIR /weft
 ENTRYPOINT ["./tools/test"]
 
 # What both programs run in: no compiler, no shell scripts, a user without rights.
