@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What 9,000 idle connections cost weft-echo, each having echoed once: at most 5 KiB of resident
+# memory each, and no processor time.
+# shellcheck source=tests/tools/support.bash
+. "$(dirname "${BASH_SOURCE[0]}")/support.bash"
+
+is_on WEFT_ASAN && skip "AddressSanitizer's own memory would be counted"
+
+connections=9000
+[ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge $((connections + 100)) ] ||
+    skip "the hard limit on open files is $(ulimit -Hn)"
+
+resident_kib()
+{
+    awk '/^VmRSS:/ { print $2 }' "/proc/$pid/status"
+}
+
+# Nanoseconds on a processor, all threads together.
+processor_ns()
+{
+    cat "/proc/$pid"/task/*/schedstat | awk '{ sum += $1 } END { printf "%d\n", sum }'
+}
+
+compile hold
+start_server "$weft_echo" 127.0.0.1:0
+before=$(resident_kib)
+
+mkfifo "$work/end"
+"$work/hold" "$connections" "${address##*:}" <"$work/end" >"$work/held" 2>&1 &
+holder=$!
+pids+=("$holder")
+exec 7>"$work/end"
+await_line "$work/held" '^held'
+
+bytes=$((($(resident_kib) - before) * 1024 / connections))
+echo "resident bytes a connection: $bytes"
+[ "$bytes" -le 5120 ] || fail "$bytes resident bytes a connection, more than 5120"
+
+# The time that passes is what is measured.
+began=$(processor_ns)
+sleep 3
+used=$(($(processor_ns) - began))
+echo "processor time in 3 s: $((used / 1000)) us"
+[ "$used" -lt 3000000 ] || fail "$used ns in 3 s: more than 0.1 % of a core"
+
+exec 7>&-
+await "$holder"
+forget "$holder"
+stop_server
