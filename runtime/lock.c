@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lock.c - the contended half of the runtime's lock; see lock.h. */
+#include "lock.h"
+
+#include "os.h"
+
+enum { SPINS = 100 };
+
+void wf_lock_slow(wf_lock *l)
+{
+    for (int i = 0; i < SPINS; i++) {
+        wf_cpu_relax();
+        if (AO_int_load(&l->word) == 0 && wf_lock_try(l))
+            return;
+    }
+    for (;;) {
+        /* Taken as CONTENDED: this thread cannot know whether others sleep. */
+        if (AO_int_compare_and_swap_full(&l->word, 0, 2))
+            return;
+        if (AO_int_load(&l->word) == 2 || AO_int_compare_and_swap_full(&l->word, 1, 2))
+            wf_futex_wait(&l->word, 2, WEFT_FOREVER);
+    }
+}
+
+void wf_lock_wake(wf_lock *l)
+{
+    unsigned was = AO_int_load(&l->word);
+    wf_assert(was == 1 || was == 2);
+    while (!AO_int_compare_and_swap_full(&l->word, was, 0)) /* pairs with wf_lock_try */
+        was = AO_int_load(&l->word);
+    if (was == 2)
+        wf_futex_wake(&l->word, 1);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lock.h - the runtime's own lock: a word, a short spin, then a futex.
+ *
+ * For critical sections of some dozen instructions, by threads (a coroutine holds
+ * one only while its thread is inside the runtime, and never across a park).
+ * Unlocking writes nothing after the store that frees the lock, so whoever sees it
+ * free may free the memory it lies in.  A zeroed lock is free.
+ *
+ * Lock order, outermost first (a thread may take one further to the right):
+ *   group (parent before child) > fdlock queue > poll_desc > timer heap > sched >
+ *   stack pool > poll_cache
+ */
+#ifndef WF_LOCK_H
+#define WF_LOCK_H
+
+#include "base.h"
+
+/*
+ * The word, changed only in lock.h and lock.c:
+ *   0 FREE -> 1 HELD       wf_lock_acquire, CAS acquire, pairs with release
+ *   1 HELD -> 2 CONTENDED  lock_slow, before it sleeps on the futex
+ *   0 FREE -> 2 CONTENDED  lock_slow, after a sleep: others may sleep still
+ *   1 HELD -> 0 FREE       wf_lock_release, CAS release
+ *   2 CONT -> 0 FREE       wf_lock_release, then one futex wake
+ * No wake-up is lost: a sleeper sets 2 before the kernel compares the word with 2,
+ * so a release either finds 2 and wakes, or made the kernel's comparison fail.
+ */
+typedef struct wf_lock {
+    volatile unsigned word;
+} wf_lock;
+
+void wf_lock_slow(wf_lock *l);
+void wf_lock_wake(wf_lock *l);
+
+static inline bool wf_lock_try(wf_lock *l)
+{
+    return AO_int_compare_and_swap_full(&l->word, 0, 1); /* pairs with wf_lock_release */
+}
+
+static inline void wf_lock_acquire(wf_lock *l)
+{
+    if (WF_UNLIKELY(!wf_lock_try(l)))
+        wf_lock_slow(l);
+}
+
+static inline void wf_lock_release(wf_lock *l)
+{
+    /* pairs with the CAS in wf_lock_try and wf_lock_slow */
+    if (WF_UNLIKELY(!AO_int_compare_and_swap_full(&l->word, 1, 0)))
+        wf_lock_wake(l);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* os.c - clock, randomness, futex, membarrier, the fatal message; see os.h. */
+#include "os.h"
+
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t wf_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * WEFT_S + ts.tv_nsec;
+}
+
+void wf_random_seed(wf_random *r, uint64_t stream)
+{
+    const char *seed = getenv("WEFT_SCHED_SEED");
+    uint64_t    x = seed && *seed ? strtoull(seed, NULL, 0) : (uint64_t)wf_now();
+    /* splitmix64, so that neighbouring streams differ in all bits */
+    x += (stream + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    r->state = (x ^ (x >> 31)) | 1;
+}
+
+uint32_t wf_random_next(wf_random *r)
+{
+    uint64_t x = r->state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    r->state = x;
+    return (uint32_t)((x * UINT64_C(0x2545f4914f6cdd1d)) >> 32);
+}
+
+int wf_futex_wait(volatile unsigned *word, unsigned expected, int64_t deadline)
+{
+    struct timespec  ts = { deadline / WEFT_S, deadline % WEFT_S };
+    struct timespec *limit = deadline == WEFT_FOREVER ? NULL : &ts;
+    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
+                     FUTEX_BITSET_MATCH_ANY);
+    return r < 0 && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+void wf_futex_wake(volatile unsigned *word, int n)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0);
+}
+
+bool wf_membarrier_init(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void wf_membarrier(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        wf_die("membarrier failed: %s", strerror(errno));
+}
+
+int wf_write_stderr(const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(STDERR_FILENO, text, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return -errno;
+        text += w;
+        n -= (size_t)w;
+    }
+    return 0;
+}
+
+void wf_die(const char *format, ...)
+{
+    char    line[512] = "weft: ";
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(line + 6, sizeof line - 7, format, ap);
+    va_end(ap);
+    size_t len = 6 + (n < 0 ? 0 : (size_t)n);
+    if (len > sizeof line - 2)
+        len = sizeof line - 2;
+    line[len] = '\n';
+    wf_write_stderr(line, len + 1);
+    abort();
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stack.h - memory for coroutine stacks: equal slots cut from large arenas.
+ *
+ * Owns the arenas, their guard regions and the lists of free slots.  Arenas are
+ * never unmapped; a free slot's pages may be given back to the system.
+ */
+#ifndef WF_STACK_H
+#define WF_STACK_H
+
+#include "base.h"
+
+enum {
+    WF_STACK_MIN = 16 * 1024,        /* the smallest class */
+    WF_STACK_CLASSES = 15,           /* 16 KiB << class: up to 256 MiB */
+    WF_STACK_GUARD = 64 * 1024,
+    WF_STACK_DEFAULT = 256 * 1024
+};
+
+typedef struct wf_stack {
+    char    *top;   /* one past the highest byte; NULL: none */
+    uint32_t size;  /* usable bytes below top */
+    uint8_t  class; /* of its arena */
+    uint8_t  cold;  /* its pages were given back */
+} wf_stack;
+
+/* 0 or -EINVAL: no class is that large. */
+int wf_stack_class(size_t bytes, uint8_t *class);
+
+int  wf_stack_alloc(uint8_t class, wf_stack *out); /* -ENOMEM */
+/* Gives the pages of n stacks back to the system, in batches; they stay allocated. */
+void wf_stack_cool(wf_stack *const *stacks, int n);
+
+/* The stack whose guard or slot holds addr; false if none does.  Async-signal-safe. */
+enum wf_stack_hit { WF_HIT_NONE, WF_HIT_GUARD, WF_HIT_STACK };
+enum wf_stack_hit wf_stack_find(const void *addr, char **slot_top);
+
+const char *wf_stack_guard_kind(void); /* "madvise", "mprotect" or "canary" */
+/* In canary mode: dies if the stack's lowest bytes were overwritten. */
+void wf_stack_check(const wf_stack *s, const char *name, uint64_t id);
+
+#endif
