@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* coroutine.h - starting and ending coroutines; see coroutine.c. */
+#ifndef WF_COROUTINE_H
+#define WF_COROUTINE_H
+
+#include "sched.h"
+
+enum { WF_ARG_MOST = 2048 }; /* bytes of an argument that is copied */
+
+/* What a start is asked for. */
+struct wf_start {
+    void (*fn)(void *arg);
+    void       *arg;
+    size_t      size;
+    const char *name;
+    size_t      stack_size; /* 0: the runtime's */
+
+    struct weft_group *group; /* NULL: none; then the following are unused */
+    int (*group_fn)(void *arg);
+    void (*enlist)(struct weft_group *group, wf_g *gp); /* before it can run */
+};
+
+int wf_start(wf_m *mp, const struct wf_start *s);   /* inside, with a P */
+int wf_start_foreign(const struct wf_start *s);     /* on any other thread */
+
+/* While the runtime is held it cannot end; false: none is running. */
+bool wf_sched_hold(void);
+void wf_sched_release(void);
+
+/* Called, inside, by a coroutine that ends with gp->borrow set; who sets that sets this. */
+extern void (*wf_borrow_hook)(wf_m *mp, wf_g *gp);
+
+/* First thing on any stack that is landed on: commits what was left (sched.c). */
+wf_m *wf_landed(wf_transfer t);
+
+void     wf_g_flush(wf_p *pp); /* the P's caches go to the pool */
+uint64_t wf_g_warm_stacks(void); /* stacks that hold a page at least */
+
+#endif

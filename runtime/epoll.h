@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * epoll.h - the poller proper: epoll and a pipe to interrupt it.
+ *
+ * Asks what happened and returns the list of Gs to run, not events; never calls the
+ * scheduler.  Another backend is another file with these functions.
+ */
+#ifndef WF_EPOLL_H
+#define WF_EPOLL_H
+
+#include "poll_desc.h"
+
+int  wf_netpoll_init(void); /* the epoll and the pipe; 0 or a negative errno */
+void wf_netpoll_end(void);
+
+/* Registers pd->fd once, edge-triggered, for reading, writing and hang-up. */
+int  wf_netpoll_open(wf_poll_desc *pd);
+void wf_netpoll_close(wf_poll_desc *pd);
+bool wf_netpoll_used(void); /* descriptors are registered */
+
+/* Without blocking; returns the number of descriptors reported. */
+int wf_netpoll(wf_glist *out);
+/* Blocks, for ever if timeout_ns < 0; one thread at a time.  Only it drains the pipe. */
+int wf_netpoll_block(int64_t timeout_ns, wf_glist *out);
+/* Makes the blocking poll return: one write, however many ask. */
+void wf_netpoll_break(void);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * g.h - G, the coroutine: its fields, its lists, and the wait token.
+ *
+ * Gs are type-stable: their memory is never unmapped nor used for anything else, so
+ * a late waker may always look at a token.  This file must never schedule.
+ */
+#ifndef WF_G_H
+#define WF_G_H
+
+#include "base.h"
+#include "context.h"
+#include "list.h"
+#include "stack.h"
+#include "timer.h"
+
+struct weft_group;
+typedef struct wf_g wf_g;
+
+/*
+ * The wait token: one word in which event, deadline, cancellation and close compete
+ * for a waiting G.
+ *
+ *   bits 63..8 the number of the wait, 7..4 the reason, 3 uncancellable, 1..0 state
+ *
+ *   from     to       by                 when, order, pairs with
+ *   FIRED    ARMED    wf_token_arm       the G itself, before it shows its wait to
+ *                                        anybody: plain store, published by the lock
+ *                                        or CAS that shows it
+ *   ARMED    PARKED   wf_token_park      who landed after the G's switch: CAS, full;
+ *                                        the G's registers are saved before it
+ *   ARMED    FIRED    wf_token_fire      a waker came first; park then fails and the
+ *                                        lander runs the G again
+ *   PARKED   FIRED    wf_token_fire      the waker must make the G runnable
+ *   ARMED    FIRED    wf_token_withdraw  the G itself decides not to wait
+ *
+ * Each wait has another number, and a waker names the wait it means, so a late one
+ * (a timer that fires as the event comes) finds another number or FIRED and does
+ * nothing.  Exactly one waker wins, and exactly one thread makes the G runnable: the
+ * waker that took PARKED away, or the lander whose ARMED -> PARKED failed.
+ *
+ * No wake-up is lost.  An event, deadline or close sees the wait where it was
+ * published (after ARMED) and fires it.  Cancellation is not published: the canceller
+ * sets the flag, then looks at the token; the lander sets PARKED, then looks at the
+ * flag.  Both are a full-fence read-modify-write followed by a load, so at least one
+ * of them sees the other (tests/model/park.pml).
+ */
+typedef AO_t wf_ticket; /* the number of a wait, in its place: low 8 bits zero */
+
+enum wf_token_state { WF_FIRED = 0, WF_ARMED = 1, WF_PARKED = 2 };
+enum wf_reason { WF_EVENT = 0, WF_TIMEOUT = 1, WF_CANCEL = 2, WF_CLOSE = 3 };
+
+#define WF_TOKEN_STATE_MASK    ((AO_t)3)
+#define WF_TOKEN_UNCANCELLABLE ((AO_t)8)
+#define WF_TOKEN_REASON_SHIFT  4
+#define WF_TICKET_MASK         (~(AO_t)0xff)
+
+/* Where a G stands; for dumps, the stop of the runtime, and assertions. */
+enum wf_g_state { WF_G_FREE, WF_G_ALIVE, WF_G_ABANDONED };
+
+struct wf_g {
+    /* The switch: owned by whoever runs the G, handed over with it. */
+    void         *fctx;        /* saved context; NULL: to be made anew */
+    wf_g         *link;        /* owner of the list it is in */
+    volatile AO_t token;       /* atomic; see the table above */
+    volatile AO_t cancel;      /* atomic; 1: its group was cancelled */
+    int           saved_errno; /* carried with the G across switches */
+    unsigned      shield;      /* the G itself: weft_shield */
+    unsigned      index;       /* fixed: its number, > 0 */
+    unsigned char state;       /* enum wf_g_state; owner P */
+    unsigned char fresh;       /* owner P: has not run yet */
+    const char   *wait_for;    /* the G itself: what it waits for, for people */
+
+    void (*fn)(void *);
+    void    *arg;
+    uint64_t id;    /* never reused */
+    wf_stack stack; /* kept when the G is free */
+    size_t   arg_room;
+
+    struct weft_group *group; /* fixed while alive; NULL: none */
+    int (*group_fn)(void *);
+
+    volatile wf_ticket wait_ticket; /* under the lock of what it waits for: this wait */
+    wf_g     *wait_next;   /* the waitgroup's chain; the next batch of free Gs */
+    wf_list   wait_node;   /* under the lock of what it waits for */
+    wf_list   group_node;  /* under the group's lock */
+    wf_timer  timer;       /* of sleeps and deadlines: armed and disarmed by the G */
+    void     *borrow;      /* the G itself: the buffers it has borrowed */
+    char     *name;        /* malloc'ed or NULL */
+    unsigned  batch;       /* of free Gs: how many follow in this batch */
+    wf_shadow shadow;
+} WF_ALIGNED;
+
+/* A FIFO of Gs linked by ->link. */
+typedef struct wf_glist {
+    wf_g *head, **tail;
+    int   n;
+} wf_glist;
+
+static inline void wf_glist_init(wf_glist *l)
+{
+    l->head = NULL;
+    l->tail = &l->head;
+    l->n = 0;
+}
+
+static inline void wf_glist_push(wf_glist *l, wf_g *gp)
+{
+    gp->link = NULL;
+    *l->tail = gp;
+    l->tail = &gp->link;
+    l->n++;
+}
+
+static inline wf_g *wf_glist_pop(wf_glist *l)
+{
+    wf_g *gp = l->head;
+    if (gp) {
+        l->head = gp->link;
+        l->n--;
+        if (!l->head)
+            l->tail = &l->head;
+    }
+    return gp;
+}
+
+/* ---- Token transitions ---------------------------------------------------- */
+
+static inline wf_ticket wf_token_arm(wf_g *gp, AO_t uncancellable)
+{
+    AO_t old = AO_load(&gp->token);
+    wf_assert((old & WF_TOKEN_STATE_MASK) == WF_FIRED);
+    wf_ticket t = (old & WF_TICKET_MASK) + 0x100;
+    AO_store(&gp->token, t | uncancellable | WF_ARMED);
+    return t;
+}
+
+/* By the lander: false if a waker was first (the lander must run the G again). */
+static inline bool wf_token_park(wf_g *gp, AO_t armed)
+{
+    wf_assert((armed & WF_TOKEN_STATE_MASK) == WF_ARMED);
+    /* full: pairs with wf_token_fire; the saved registers are seen by who fires */
+    return AO_compare_and_swap_full(&gp->token, armed, armed - WF_ARMED + WF_PARKED);
+}
+
+enum wf_fire { WF_LOST, WF_WON, WF_WON_PARKED };
+
+/*
+ * Ends wait t for `reason`.  WF_WON_PARKED: the caller must make gp runnable, and
+ * nobody else does.  WF_LOST: it had ended already (or is uncancellable).
+ */
+static inline enum wf_fire wf_token_fire(wf_g *gp, wf_ticket t, enum wf_reason reason)
+{
+    for (;;) {
+        AO_t w = AO_load(&gp->token);
+        AO_t state = w & WF_TOKEN_STATE_MASK;
+        if ((w & WF_TICKET_MASK) != t || state == WF_FIRED)
+            return WF_LOST;
+        if (reason == WF_CANCEL && (w & WF_TOKEN_UNCANCELLABLE))
+            return WF_LOST;
+        AO_t fired = t | ((AO_t)reason << WF_TOKEN_REASON_SHIFT) | WF_FIRED;
+        /* full: pairs with wf_token_park */
+        if (AO_compare_and_swap_full(&gp->token, w, fired))
+            return state == WF_PARKED ? WF_WON_PARKED : WF_WON;
+    }
+}
+
+/* By the G itself, still running: false if a waker was first. */
+static inline bool wf_token_withdraw(wf_g *gp, wf_ticket t)
+{
+    return wf_token_fire(gp, t, WF_EVENT) != WF_LOST;
+}
+
+static inline enum wf_reason wf_token_reason(const wf_g *gp)
+{
+    return (enum wf_reason)((AO_load(&gp->token) >> WF_TOKEN_REASON_SHIFT) & 15);
+}
+
+/* ---- The table of all Gs (coroutine.c) ------------------------------------ */
+
+wf_g *wf_g_at(unsigned index);
+/* Calls visit on each G that was ever made, free ones too; concurrent with all. */
+void  wf_g_each(void (*visit)(wf_g *gp, void *arg), void *arg);
+
+#endif

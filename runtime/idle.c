@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * idle.c - idle Ps and Ms, waking one, the global queue, and the netpoller's turn.
+ *
+ * Owns sched.lock's lists.  Must never run a G.
+ *
+ * Why no work lies while a P idles and all sleep:
+ *   a producer   publishes work; fence; looks for an idle P and for a spinner;
+ *                if there is the one and not the other, wakes an M (wf_wakep)
+ *   an M         makes its P idle (n_idle_p); stops spinning (n_spinning); fence;
+ *                looks at all queues again; finds work: takes a P back
+ * If the producer saw no idle P or saw a spinner, then the M's steps came after the
+ * producer's load, hence after the work was published, and its second look finds it.
+ * Work in a lone runnext is the exception: it belongs to a P that runs, which takes it
+ * at its next switch, or sysmon wakes a thief after 1 ms (tests/model/idle.pml).
+ */
+#include "epoll.h"
+#include "sched.h"
+
+#include <string.h>
+
+enum { SHARE_MOST = WF_RUNQ_SIZE / 2 };
+
+#define S wf_the_sched
+#define POLLED_LATELY_NS (1 * WEFT_MS)
+
+/* ---- Idle Ps, under sched.lock ------------------------------------------------- */
+
+static void idle_push(wf_p *pp)
+{
+    AO_store_release(&pp->status, WF_P_IDLE); /* pairs with nothing: under the lock */
+    pp->m = NULL;
+    pp->link = S.idle_p;
+    S.idle_p = pp;
+    AO_fetch_and_add_full(&S.n_idle_p, 1);
+}
+
+static wf_p *idle_take(wf_p *wish)
+{
+    wf_p **at = &S.idle_p;
+    while (*at && wish && *at != wish)
+        at = &(*at)->link;
+    if (!*at)
+        at = &S.idle_p;
+    wf_p *pp = *at;
+    if (pp) {
+        *at = pp->link;
+        AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
+        AO_store_release(&pp->status, WF_P_RUNNING);
+    }
+    return pp;
+}
+
+/* A P has begun to run: sysmon must be awake.  Pairs with sysmon's going to sleep. */
+static void watch(void)
+{
+    wf_fence_after_rmw(); /* n_idle_p was lowered; now look at the flag */
+    if (WF_UNLIKELY(AO_load(&S.sysmon_asleep)))
+        wf_sysmon_wake();
+}
+
+bool wf_p_acquire(wf_m *mp, wf_p *wish)
+{
+    wf_lock_acquire(&S.lock);
+    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its block for ever */
+    wf_p *pp = stopped ? NULL : idle_take(wish);
+    mp->pp = pp;
+    mp->in_block = stopped;
+    if (pp)
+        pp->m = mp;
+    wf_lock_release(&S.lock);
+    if (pp)
+        watch();
+    return pp != NULL;
+}
+
+bool wf_p_take(wf_p *pp)
+{
+    wf_m *mp = pp->m;
+    if (!AO_compare_and_swap_full(&pp->status, WF_P_RUNNING, WF_P_TAKING))
+        return false;
+    wf_membarrier(); /* pairs with the compiler barrier in wf_enter */
+    AO_t to = AO_load_acquire(&mp->inside) ? WF_P_RUNNING : WF_P_TAKEN;
+    /* full: pairs with wf_enter_slow; fails if the owner came inside meanwhile */
+    return AO_compare_and_swap_full(&pp->status, WF_P_TAKING, to) && to == WF_P_TAKEN;
+}
+
+/* ---- Waking ------------------------------------------------------------------------ */
+
+/* Under sched.lock, which it releases: gives pp, no longer idle, to an M. */
+static void hand(wf_p *pp, bool spinning)
+{
+    wf_m *mp = S.idle_m;
+    bool  poller = false;
+    if (mp) {
+        S.idle_m = mp->link;
+    } else if (S.poller && !S.poller->nextp) {
+        mp = S.poller;
+        poller = true;
+    } else {
+        mp = wf_m_new_locked(pp, spinning);
+        wf_lock_release(&S.lock);
+        int r = wf_m_launch(mp);
+        if (r != 0)
+            wf_die("no thread can be created beside %d: %s; raise the limit of processes "
+                   "(ulimit -u) or of memory",
+                   S.n_threads - S.n_exited - 1, strerror(-r));
+        watch();
+        return;
+    }
+    mp->nextp = pp;
+    mp->spinning = spinning;
+    pp->m = mp;
+    if (!poller)
+        AO_int_store_release(&mp->park_word, 1); /* pairs with doze's acquire */
+    wf_lock_release(&S.lock);
+    AO_fetch_and_add_full(&S.n_wakes, 1);
+    if (poller)
+        wf_netpoll_break();
+    else
+        wf_futex_wake(&mp->park_word, 1);
+    watch();
+}
+
+void wf_wakep(void)
+{
+    if (!AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* at most one */
+        return;
+    wf_lock_acquire(&S.lock);
+    wf_p *pp = AO_load(&S.stopped) ? NULL : idle_take(NULL);
+    if (pp) {
+        hand(pp, true);
+        return;
+    }
+    /* All Ps run, and each looks before it idles.  Under the lock: who sees a P that
+     * idles after this must not see a spinner that has given up before it. */
+    AO_store_release(&S.n_spinning, 0);
+    wf_lock_release(&S.lock);
+}
+
+/* While another P runs that polls for itself, nobody need block in the poll. */
+static bool others_poll(const wf_p *self)
+{
+    int64_t now = wf_now();
+    for (int i = 0; i < S.procs; i++)
+        if (S.ps[i] != self && AO_load(&S.ps[i]->status) != WF_P_IDLE &&
+            now - (int64_t)AO_load(&S.ps[i]->polled) < POLLED_LATELY_NS)
+            return true;
+    return false;
+}
+
+void wf_handoff(wf_m *mp, wf_p *pp)
+{
+    bool work = !wf_runq_empty(&pp->runq);
+    wf_lock_acquire(&S.lock);
+    mp->in_block = true;
+    work = work || S.global.n > 0;
+    bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs - 1;
+    if (!AO_load(&S.stopped) && (work || (last && !S.poller))) {
+        hand(pp, false);
+        return;
+    }
+    idle_push(pp);
+    wf_lock_release(&S.lock);
+    wf_fence(); /* pairs with wake_for_ring's in sched.c */
+    if (wf_work_anywhere())
+        wf_wakep();
+}
+
+/* ---- The global queue ------------------------------------------------------------------ */
+
+void wf_global_push_list(wf_glist *list)
+{
+    if (list->n == 0)
+        return;
+    wf_lock_acquire(&S.lock);
+    *S.global.tail = list->head;
+    S.global.tail = list->tail;
+    S.global.n += list->n;
+    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
+    wf_lock_release(&S.lock);
+    wf_glist_init(list);
+}
+
+static wf_g *global_pop(void)
+{
+    wf_g *gp = wf_glist_pop(&S.global);
+    AO_store_release(&S.n_global, (AO_t)S.global.n);
+    return gp;
+}
+
+wf_g *wf_global_take_one(void)
+{
+    if (!AO_load(&S.n_global))
+        return NULL;
+    wf_lock_acquire(&S.lock);
+    wf_g *gp = global_pop();
+    wf_lock_release(&S.lock);
+    return gp;
+}
+
+wf_g *wf_global_take(wf_m *mp)
+{
+    if (!AO_load(&S.n_global))
+        return NULL;
+    wf_glist share;
+    wf_glist_init(&share);
+    wf_lock_acquire(&S.lock);
+    wf_g *gp = global_pop();
+    int   n = S.global.n / S.procs;
+    for (int i = 0; i < n && i < SHARE_MOST; i++)
+        wf_glist_push(&share, global_pop());
+    wf_lock_release(&S.lock);
+    wf_ready_list(mp, &share); /* on its way it was in no queue: who looked then missed it */
+    return gp;
+}
+
+/* ---- Sleeping ----------------------------------------------------------------------------- */
+
+/* In the idle list already: until a P or the end is handed over. */
+static void doze(wf_m *mp)
+{
+    AO_fetch_and_add_full(&S.n_parks, 1);
+    while (!AO_int_load_acquire(&mp->park_word)) /* pairs with hand's release */
+        wf_futex_wait(&mp->park_word, 0, WEFT_FOREVER);
+    AO_int_store(&mp->park_word, 0);
+    mp->pp = mp->nextp;
+    mp->nextp = NULL;
+}
+
+static bool join_idle(wf_m *mp)
+{
+    if (AO_load(&S.stopped))
+        return false;
+    mp->link = S.idle_m;
+    S.idle_m = mp;
+    return true;
+}
+
+void wf_stop_m(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    bool joined = join_idle(mp);
+    wf_lock_release(&S.lock);
+    if (joined)
+        doze(mp);
+}
+
+static int64_t earliest_timer(void)
+{
+    int64_t when = WEFT_FOREVER;
+    for (int i = 0; i < S.procs; i++) {
+        int64_t w = wf_timer_heap_when(&S.ps[i]->timers);
+        if (w < when)
+            when = w;
+    }
+    return when;
+}
+
+void wf_timer_wake(int64_t when)
+{
+    wf_fence(); /* the timer is published; pairs with the poller's, before it scans */
+    if (AO_load(&S.poll_state) == WF_POLL_BLOCKED && when < (int64_t)AO_load(&S.poll_until))
+        wf_netpoll_break();
+}
+
+/* Under sched.lock.  The poller has come back; with what it may go on: a P, or none. */
+static bool poll_return(wf_m *mp, bool work)
+{
+    wf_p *pp = mp->nextp;
+    mp->nextp = NULL;
+    if (!pp && !AO_load(&S.stopped)) {
+        if (!work)
+            return false; /* for nothing: block again */
+        pp = idle_take(NULL);
+    }
+    S.poller = NULL;
+    AO_store_release(&S.poll_state, WF_POLL_DOZING);
+    mp->pp = pp;
+    if (pp)
+        pp->m = mp;
+    return true;
+}
+
+/* Sets a timeout that no timer is missed by: a timer that is added before the scan is
+ * seen by it; one that is added later sees poll_until and breaks the poll. */
+static int64_t poll_timeout(void)
+{
+    AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
+    wf_fence(); /* pairs with wf_timer_wake's */
+    int64_t when = earliest_timer();
+    AO_store(&S.poll_until, (AO_t)when);
+    if (when == WEFT_FOREVER)
+        return -1;
+    int64_t left = when - wf_now();
+    return left > 0 ? left : 0;
+}
+
+static void blocked_poll(wf_m *mp)
+{
+    wf_glist out;
+    bool     done = false;
+    int64_t  now = 0;
+    wf_glist_init(&out);
+    while (!done) {
+        int n = wf_netpoll_block(poll_timeout(), &out);
+        AO_fetch_and_add_full(&S.n_polls, 1);
+        AO_fetch_and_add_full(&S.n_poll_events, (AO_t)n);
+        now = wf_now();
+        wf_lock_acquire(&S.lock);
+        done = poll_return(mp, out.n > 0 || S.global.n > 0 || earliest_timer() <= now);
+        wf_lock_release(&S.lock);
+    }
+    if (!mp->pp) { /* all Ps run: what was found waits for them */
+        wf_ready_list(NULL, &out);
+        return;
+    }
+    watch();
+    wf_polled(mp, &out, now);
+}
+
+void wf_polled(wf_m *mp, wf_glist *out, int64_t now)
+{
+    wf_p *pp = mp->pp;
+    AO_store(&pp->polled, (AO_t)now);
+    pp->batch_left = pp->runq.solo ? 0 : (unsigned)out->n;
+    pp->batch_run = 0;
+    pp->batch_time = now;
+    wf_push_local(mp, out);
+}
+
+bool wf_work_anywhere(void)
+{
+    if (AO_load(&S.n_global))
+        return true;
+    for (int i = 0; i < S.procs; i++)
+        if (wf_runq_len(&S.ps[i]->runq) > 0)
+            return true;
+    return false;
+}
+
+static void leave_idle(wf_m *mp)
+{
+    wf_m **at = &S.idle_m;
+    while (*at && *at != mp)
+        at = &(*at)->link;
+    if (*at)
+        *at = mp->link;
+}
+
+/* Off the list or out of the poller's turn again, with a P if one is left. */
+static void withdraw(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    wf_p *pp = mp->nextp;
+    if (S.poller == mp) {
+        S.poller = NULL;
+        AO_store_release(&S.poll_state, WF_POLL_DOZING);
+    } else if (!pp) {
+        leave_idle(mp);
+    }
+    AO_int_store(&mp->park_word, 0);
+    mp->nextp = NULL;
+    mp->pp = pp ? pp : idle_take(NULL);
+    if (mp->pp)
+        mp->pp->m = mp;
+    wf_lock_release(&S.lock);
+    if (!mp->pp)
+        return;
+    watch();
+    /* It goes on looking as a spinner, so that with what it finds the chain goes on. */
+    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1))
+        mp->spinning = true;
+}
+
+void wf_go_idle(wf_m *mp)
+{
+    wf_p *pp = mp->pp;
+    bool  poll_others = S.procs > 1 && others_poll(pp);
+    wf_lock_acquire(&S.lock);
+    if (S.global.n > 0 || AO_load(&S.stopped)) {
+        wf_lock_release(&S.lock);
+        return;
+    }
+    idle_push(pp);
+    mp->pp = NULL;
+    bool was_spinning = mp->spinning; /* from here on a waker may set it */
+    mp->spinning = false;
+    bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs;
+    bool block = !S.poller && (last || !poll_others);
+    if (block) {
+        S.poller = mp;
+        AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
+        AO_store_release(&S.poll_state, WF_POLL_BLOCKED);
+    } else {
+        join_idle(mp);
+    }
+    wf_lock_release(&S.lock);
+    if (was_spinning) {
+        AO_store(&S.futile, 1);
+        AO_store_release(&S.n_spinning, 0);
+    }
+    wf_fence(); /* pairs with wake_for_ring's in sched.c */
+    if (wf_work_anywhere())
+        withdraw(mp);
+    else if (block)
+        blocked_poll(mp);
+    else
+        doze(mp);
+}

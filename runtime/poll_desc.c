@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* poll_desc.c - poll_cache, and what an event does to a poll_desc; see poll_desc.h. */
+#include "poll_desc.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { CHUNK = 256, CHUNKS = 1 << 16 }; /* 24 bits of index */
+
+#define GEN_MASK ((UINT64_C(1) << 40) - 1)
+
+static struct {
+    wf_lock       lock;
+    wf_poll_desc *free;            /* under lock, newest first */
+    volatile AO_t count;           /* one past the largest index; written under lock */
+    wf_poll_desc *chunks[CHUNKS];  /* never unmapped; written under lock */
+} cache = { .count = 1 };
+
+wf_poll_desc *wf_poll_cache_at(unsigned index)
+{
+    if (index == 0 || index >= AO_load_acquire(&cache.count)) /* pairs with make's release */
+        return NULL;
+    return &cache.chunks[index / CHUNK][index % CHUNK];
+}
+
+unsigned wf_poll_cache_count(void)
+{
+    return (unsigned)AO_load_acquire(&cache.count); /* pairs with make's release */
+}
+
+/* Under cache.lock. */
+static wf_poll_desc *make(void)
+{
+    unsigned index = (unsigned)AO_load(&cache.count);
+    if (index / CHUNK >= CHUNKS)
+        return NULL;
+    wf_poll_desc **chunk = &cache.chunks[index / CHUNK];
+    if (!*chunk) {
+        *chunk = aligned_alloc(WF_CACHELINE, CHUNK * sizeof(wf_poll_desc));
+        if (!*chunk)
+            return NULL;
+        memset(*chunk, 0, CHUNK * sizeof(wf_poll_desc));
+    }
+    wf_poll_desc *pd = &(*chunk)[index % CHUNK];
+    pd->index = index;
+    AO_store_release(&cache.count, index + 1); /* pairs with wf_poll_cache_at */
+    return pd;
+}
+
+wf_poll_desc *wf_poll_cache_alloc(void)
+{
+    wf_lock_acquire(&cache.lock);
+    wf_poll_desc *pd = cache.free;
+    if (pd)
+        cache.free = pd->link;
+    else
+        pd = make();
+    wf_lock_release(&cache.lock);
+    return pd;
+}
+
+void wf_poll_cache_free(wf_poll_desc *pd)
+{
+    wf_lock_acquire(&cache.lock);
+    pd->link = cache.free;
+    cache.free = pd;
+    wf_lock_release(&cache.lock);
+}
+
+void wf_poll_next_gen(wf_poll_desc *pd)
+{
+    AO_t gen = (AO_load(&pd->gen) + 1) & GEN_MASK;
+    AO_store_release(&pd->gen, gen ? gen : 1); /* pairs with looks without the lock */
+}
+
+void wf_poll_fire(wf_poll_desc *pd, enum wf_mode mode, enum wf_reason reason, wf_glist *out)
+{
+    wf_poll_side *side = &pd->side[mode];
+    AO_t          to = reason == WF_EVENT ? WF_PD_READY : WF_PD_NONE;
+    for (;;) {
+        AO_t was = AO_load(&side->g);
+        if (was == WF_PD_READY || (was == WF_PD_NONE && reason != WF_EVENT))
+            return;
+        if (!AO_compare_and_swap_full(&side->g, was, to)) /* pairs with poll_commit's */
+            continue;
+        if (was > WF_PD_WAIT) {
+            wf_g *gp = (wf_g *)was;
+            if (wf_token_fire(gp, side->ticket, reason) == WF_WON_PARKED)
+                wf_glist_push(out, gp);
+        }
+        return;
+    }
+}
+
+static AO_t sticky_of(uint32_t events)
+{
+    return (events & EPOLLRDHUP ? WF_POLL_RDHUP : 0) | (events & EPOLLHUP ? WF_POLL_HUP : 0) |
+           (events & EPOLLERR ? WF_POLL_ERR : 0);
+}
+
+void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out)
+{
+    wf_poll_desc *pd = wf_poll_cache_at((unsigned)(id & 0xffffff));
+    if (!pd)
+        return;
+    wf_lock_acquire(&pd->lock);
+    if (wf_poll_id(pd) == id && !pd->closing) { /* else a stale event of one closed since */
+        AO_t sticky = sticky_of(events);
+        if (sticky)
+            AO_store(&pd->sticky, AO_load(&pd->sticky) | sticky);
+        if (events & EPOLLPRI)
+            AO_store(&pd->urgent, 1);
+        if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            wf_poll_fire(pd, WF_READ, WF_EVENT, out);
+        if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+            wf_poll_fire(pd, WF_WRITE, WF_EVENT, out);
+    }
+    wf_lock_release(&pd->lock);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proc.c - find_runnable: where an M on its g0 looks for the next G, and in what order.
+ *
+ * Due timers; now and then the global queue and the ring's oldest first; runnext; the
+ * ring; the global queue; the netpoller, without blocking; other Ps' rings, timers and,
+ * last, their runnext; then idle.c.  Every choice is a named function here.
+ *
+ * Rejected: waking a P for each batch that a poll returns.  A handler that takes a few
+ * microseconds is done before the woken thread has run, and each wake costs the waker
+ * 6 to 8 us: so what a poll readied wakes nobody until it shows that it is slow
+ * (batch_is_slow) or has waited for 1 ms (sysmon).
+ */
+#include "epoll.h"
+#include "sched.h"
+
+#define S wf_the_sched
+#define SPIN_NS (30 * WEFT_US)
+#define BATCH_LOOK_NS (50 * WEFT_US)
+#define BATCH_SLOW_NS (16 * WEFT_US)
+
+enum {
+    LOOK_TICKS = 64,
+    RELAX_BETWEEN_ROUNDS = 8,
+    NEXT_GRACE = 24 /* pauses that a runnext is left to its owner: some hundred ns */
+};
+
+/* ---- The P's own -------------------------------------------------------------------- */
+
+static bool run_timers(wf_m *mp, wf_timer_heap *h, int64_t now)
+{
+    wf_glist out;
+    wf_glist_init(&out);
+    int n = wf_timers_run(h, now, &out);
+    wf_ready_list(mp, &out);
+    return n > 0;
+}
+
+static void run_own_timers(wf_m *mp)
+{
+    wf_timer_heap *h = &mp->pp->timers;
+    int64_t        when = wf_timer_heap_when(h);
+    if (when == WEFT_FOREVER)
+        return;
+    int64_t now = wf_now();
+    while (when <= now && run_timers(mp, h, now))
+        when = wf_timer_heap_when(h);
+}
+
+/* Do the Gs of this batch take so long that another thread would help? */
+static bool batch_is_slow(const wf_p *pp)
+{
+    if (!AO_load(&S.n_idle_p) || AO_load(&S.n_spinning))
+        return false;
+    int64_t spent = wf_now() - pp->batch_time;
+    return spent > BATCH_LOOK_NS && spent > BATCH_SLOW_NS * (int64_t)pp->batch_run;
+}
+
+static wf_g *take_ring(wf_p *pp)
+{
+    wf_g *gp = wf_runq_pop(&pp->runq);
+    if (pp->batch_left == 0)
+        return gp;
+    pp->batch_left--;
+    pp->batch_run++;
+    if (!gp) {
+        pp->batch_left = 0;
+    } else if (pp->batch_left > 0 && batch_is_slow(pp)) {
+        pp->batch_left = 0;
+        wf_wakep();
+    }
+    return gp;
+}
+
+static wf_g *take_old(wf_m *mp)
+{
+    if (AO_load(&mp->pp->tick) % LOOK_TICKS != 0)
+        return NULL;
+    wf_g *gp = wf_global_take_one();
+    return gp ? gp : wf_runq_pop_head(&mp->pp->runq);
+}
+
+static wf_g *find_local(wf_m *mp)
+{
+    wf_p *pp = mp->pp;
+    AO_store(&pp->poke, 0);
+    run_own_timers(mp);
+    wf_g *gp = take_old(mp);
+    if (!gp)
+        gp = wf_runq_take_next(&pp->runq);
+    if (!gp)
+        gp = take_ring(pp);
+    return gp ? gp : wf_global_take(mp);
+}
+
+/* ---- The netpoller, without blocking --------------------------------------------------- */
+
+static bool others_run(void)
+{
+    return AO_load(&S.n_idle_p) + 1 < (AO_t)S.procs;
+}
+
+static wf_g *find_polled(wf_m *mp)
+{
+    /* Blocked: an M sees it.  Nobody else runs: the blocking poll is next, and enough. */
+    if (!wf_netpoll_used() || AO_load(&S.poll_state) == WF_POLL_BLOCKED || !others_run())
+        return NULL;
+    wf_glist out;
+    wf_glist_init(&out);
+    int n = wf_netpoll(&out);
+    wf_count(&mp->pp->n_polls, 1);
+    wf_count(&mp->pp->n_poll_events, (AO_t)n);
+    wf_polled(mp, &out, wf_now());
+    return take_ring(mp->pp);
+}
+
+/* ---- Stealing ------------------------------------------------------------------------------ */
+
+static wf_g *steal_half(wf_m *mp, wf_p *victim)
+{
+    unsigned n = (wf_runq_len(&victim->runq) + 1) / 2;
+    if (n == 0)
+        return NULL;
+    wf_g *first = wf_runq_steal(&victim->runq);
+    if (!first)
+        return NULL;
+    wf_glist rest;
+    wf_glist_init(&rest);
+    while (--n > 0) {
+        wf_g *gp = wf_runq_steal(&victim->runq);
+        if (!gp)
+            break;
+        wf_glist_push(&rest, gp);
+    }
+    wf_count(&mp->pp->n_steals, 1);
+    wf_count(&mp->pp->n_stolen, 1 + (AO_t)rest.n);
+    wf_push_local(mp, &rest);
+    return first;
+}
+
+static wf_g *steal_next(wf_m *mp, wf_p *victim)
+{
+    wf_g *seen = wf_runq_next(&victim->runq);
+    if (!seen)
+        return NULL;
+    for (int i = 0; i < NEXT_GRACE; i++) {
+        wf_cpu_relax();
+        if (wf_runq_next(&victim->runq) != seen)
+            return NULL; /* its owner is quicker */
+    }
+    if (!wf_runq_steal_next(&victim->runq, seen))
+        return NULL;
+    wf_count(&mp->pp->n_steals, 1);
+    wf_count(&mp->pp->n_stolen, 1);
+    return seen;
+}
+
+/* The i-th victim of a round that starts at random. */
+static wf_p *choose_victim(uint32_t start, int i)
+{
+    return S.ps[(start + (uint32_t)i) % (uint32_t)S.procs];
+}
+
+static wf_g *steal_round(wf_m *mp, wf_g *(*steal)(wf_m *mp, wf_p *victim))
+{
+    uint32_t start = wf_random_next(&mp->pp->random);
+    for (int i = 0; i < S.procs; i++) {
+        wf_p *victim = choose_victim(start, i);
+        if (victim == mp->pp || AO_load(&victim->status) == WF_P_IDLE)
+            continue;
+        wf_g *gp = steal(mp, victim);
+        if (gp)
+            return gp;
+    }
+    return NULL;
+}
+
+/* Due timers of all Ps: those of idle ones are nobody else's. */
+static wf_g *steal_timers(wf_m *mp)
+{
+    int64_t now = 0;
+    for (int i = 0; i < S.procs; i++) {
+        int64_t when = wf_timer_heap_when(&S.ps[i]->timers);
+        if (when == WEFT_FOREVER)
+            continue;
+        if (now == 0)
+            now = wf_now();
+        if (when <= now && run_timers(mp, &S.ps[i]->timers, now)) {
+            wf_g *gp = wf_runq_pop(&mp->pp->runq);
+            if (gp)
+                return gp;
+        }
+    }
+    return NULL;
+}
+
+static wf_g *steal_once(wf_m *mp)
+{
+    wf_g *gp = steal_round(mp, steal_half);
+    if (!gp)
+        gp = wf_global_take(mp);
+    if (!gp)
+        gp = steal_timers(mp);
+    return gp ? gp : steal_round(mp, steal_next);
+}
+
+static wf_g *find_elsewhere(wf_m *mp)
+{
+    if (S.procs == 1)
+        return NULL;
+    if (!others_run())
+        return steal_timers(mp);
+    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1))
+        mp->spinning = true;
+    wf_g *gp = steal_once(mp);
+    if (gp || !mp->spinning || !S.may_spin)
+        return gp;
+    for (int64_t end = wf_now() + SPIN_NS; others_run() && wf_now() < end;) {
+        for (int i = 0; i < RELAX_BETWEEN_ROUNDS; i++)
+            wf_cpu_relax();
+        gp = steal_once(mp);
+        if (gp || AO_load(&S.stopped))
+            return gp;
+    }
+    return NULL;
+}
+
+/* ---- All together ------------------------------------------------------------------------------ */
+
+/* It found work, so there may be more: another may look while this one runs. */
+static void stop_spinning(wf_m *mp)
+{
+    mp->spinning = false;
+    AO_store_release(&S.n_spinning, 0);
+    wf_fence(); /* pairs with a producer's, which saw the spinner and woke nobody */
+    if (AO_load(&S.n_idle_p) && wf_work_anywhere())
+        wf_wakep();
+}
+
+wf_g *wf_find_runnable(wf_m *mp)
+{
+    while (!AO_load(&S.stopped)) {
+        if (!mp->pp) {
+            wf_stop_m(mp);
+            continue;
+        }
+        wf_g *gp = find_local(mp);
+        if (!gp)
+            gp = find_polled(mp);
+        if (!gp)
+            gp = find_elsewhere(mp);
+        if (gp) {
+            if (mp->spinning)
+                stop_spinning(mp);
+            return gp;
+        }
+        wf_go_idle(mp);
+    }
+    return NULL;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runq.h - a P's local run queue: a bounded lock-free ring and the slot `runnext`.
+ *
+ * The owner (the M that holds the P) pushes at the tail and takes from either end;
+ * thieves take single Gs from the head.  What does not fit goes to the global queue,
+ * which is the scheduler's.  Nothing ever waits for room.
+ *
+ * Order: runnext first; then, if the newest entries were just started and have never
+ * run, the newest of them (so that a tree of starts is walked depth first, on few and
+ * warm stacks); otherwise the oldest.  Thieves take the oldest, which in a tree is the
+ * largest piece of work.
+ *
+ * The ring is the work-stealing deque of D. Chase and Y. Lev, "Dynamic circular
+ * work-stealing deque" (2005), in the form of N. M. Le et al., "Correct and efficient
+ * work-stealing for weak memory models" (2013), bounded.
+ *
+ *   word   who writes                        order, pairs with
+ *   tail   owner: push                       release; thief's acquire of tail
+ *   tail   owner: pop_tail, -1, and back     store, full fence, load of head; pairs with
+ *                                            the thief's load of head, fence, load of tail
+ *   head   owner and thieves, +1             CAS full, after the slot was read: whoever
+ *                                            moves the head owns what it read
+ *   slot   owner: push, where tail - head < size, so no head that a live CAS can
+ *          succeed from names it
+ *   next   owner: set and take; thief: take  CAS full
+ *
+ * Why no G is taken twice: a slot is taken by moving the head past it, which only one
+ * CAS does, or by pop_tail where the fence makes sure that a thief which has not seen
+ * the shorter tail has moved the head already, and that is seen here.  For the last
+ * entry both use the CAS.  tests/model/runq.pml checks it; so does the white test.
+ */
+#ifndef WF_RUNQ_H
+#define WF_RUNQ_H
+
+#include "g.h"
+
+#ifndef WF_RUNQ_SIZE
+#define WF_RUNQ_SIZE 256 /* a power of two; model and stress builds set 4 */
+#endif
+
+typedef struct wf_runq {
+    volatile AO_t head WF_ALIGNED;
+    volatile AO_t tail;
+    volatile AO_t next;  /* runnext: wf_g * or 0 */
+    unsigned      fresh; /* owner: how many of the newest entries have never run */
+    bool          solo;  /* fixed: there are no thieves, so no fences are needed */
+    volatile AO_t slots[WF_RUNQ_SIZE] WF_ALIGNED;
+} wf_runq;
+
+void wf_runq_init(wf_runq *q, bool solo);
+
+/* Owner.  False: full; the caller spills (wf_runq_spill) and pushes again. */
+bool  wf_runq_push(wf_runq *q, wf_g *gp);
+/* Owner: put gp in runnext and return what stood there. */
+wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp);
+wf_g *wf_runq_take_next(wf_runq *q);
+wf_g *wf_runq_pop_head(wf_runq *q);
+/* Owner: as the order above says, without runnext. */
+wf_g *wf_runq_pop(wf_runq *q);
+/* Owner: moves the oldest half to `out`; 0 if thieves emptied it meanwhile. */
+int   wf_runq_spill(wf_runq *q, wf_glist *out);
+
+/* Thief: the oldest entry or NULL. */
+wf_g *wf_runq_steal(wf_runq *q);
+/* Thief: takes runnext only if it still is `seen`. */
+bool  wf_runq_steal_next(wf_runq *q, wf_g *seen);
+
+static inline unsigned wf_runq_len(const wf_runq *q)
+{
+    intptr_t n = (intptr_t)(AO_load_acquire(&q->tail) - AO_load_acquire(&q->head));
+    return n > 0 ? (unsigned)n : 0;
+}
+
+static inline wf_g *wf_runq_next(const wf_runq *q)
+{
+    return (wf_g *)AO_load(&q->next);
+}
+
+static inline bool wf_runq_empty(const wf_runq *q)
+{
+    return wf_runq_len(q) == 0 && !wf_runq_next(q);
+}
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sched.c - switching: parking, yielding, ending, readying, and the loop on g0.
+ *
+ * The common switch goes from G to G.  What was left is committed by whoever lands,
+ * before anything else: only then are its registers saved, so only then may others
+ * see it (wf_landed).  g0 runs when there is no next G at hand, and every LOOK_TICKS
+ * switches, for what must not wait for ever: timers, the global queue, and the oldest
+ * entry of the ring, which runnext would otherwise starve.
+ *
+ * This file never blocks and never looks beyond its own P: proc.c does.
+ */
+#include "sched.h"
+
+#include "coroutine.h"
+
+enum { LOOK_TICKS = 64 };
+
+wf_sched wf_the_sched;
+
+static _Thread_local __attribute__((tls_model("initial-exec"))) wf_m *this_m;
+
+WF_NOINLINE wf_m *wf_m_self(void)
+{
+    wf_m **p = &this_m;
+    __asm__ volatile("" : "+r"(p) : : "memory"); /* no caller may keep the address */
+    return *p;
+}
+
+WF_NOINLINE void wf_m_set_self(wf_m *mp)
+{
+    this_m = mp;
+}
+
+/* ---- The entry check's rare half ---------------------------------------------- */
+
+void wf_die_outside(const wf_m *mp, const char *call)
+{
+    if (mp && mp->blocked)
+        wf_die("%s was called between weft_block_enter and weft_block_leave", call);
+    wf_die("%s was called outside a coroutine: start one with weft_run and weft_go", call);
+}
+
+void wf_sleep_for_ever(void)
+{
+    volatile unsigned word = 0;
+    for (;;)
+        wf_futex_wait(&word, 0, WEFT_FOREVER);
+}
+
+void wf_enter_slow(wf_m *mp)
+{
+    while (AO_load_acquire(&mp->pp->status) != WF_P_TAKEN) { /* pairs with wf_p_take */
+        if (AO_load(&mp->pp->status) == WF_P_RUNNING) /* the taker let go */
+            return;
+        /* full: pairs with the CASes in wf_p_take; whoever wins owns the P */
+        if (AO_compare_and_swap_full(&mp->pp->status, WF_P_TAKING, WF_P_RUNNING))
+            return;
+    }
+    AO_store_release(&mp->inside, 0); /* taken: the runtime stopped without this G */
+    wf_sleep_for_ever();
+}
+
+/* ---- Wake-ups -------------------------------------------------------------------- */
+
+/*
+ * Work was published; if a P idles and none looks for work, wake one.  The fence
+ * pairs with the one in proc.c's go_idle: either this load sees the idle P, or the M
+ * that made it idle sees the work.  A lone runnext wakes nobody while such wake-ups
+ * have lately been futile (its owner took it first); sysmon looks after it.
+ */
+static inline void wake_for_ring(void)
+{
+    wf_fence(); /* pairs with go_idle's */
+    if (AO_load(&wf_the_sched.n_idle_p) && !AO_load(&wf_the_sched.n_spinning))
+        wf_wakep();
+}
+
+static inline void wake_for_next(void)
+{
+    wf_fence_after_rmw(); /* pairs with go_idle's */
+    if (AO_load(&wf_the_sched.n_idle_p) && !AO_load(&wf_the_sched.n_spinning) &&
+        !AO_load(&wf_the_sched.futile))
+        wf_wakep();
+}
+
+static WF_NOINLINE void spill(wf_p *pp)
+{
+    wf_glist half;
+    wf_glist_init(&half);
+    if (wf_runq_spill(&pp->runq, &half) > 0)
+        wf_global_push_list(&half);
+}
+
+static inline void push(wf_p *pp, wf_g *gp)
+{
+    while (WF_UNLIKELY(!wf_runq_push(&pp->runq, gp)))
+        spill(pp);
+}
+
+void wf_ready(wf_m *mp, wf_g *gp)
+{
+    wf_p *pp = mp->pp;
+    wf_g *kicked = wf_runq_swap_next(&pp->runq, gp);
+    if (kicked)
+        push(pp, kicked);
+    if (pp->runq.solo)
+        return;
+    if (kicked)
+        wake_for_ring();
+    else
+        wake_for_next();
+}
+
+void wf_push_local(wf_m *mp, wf_glist *list)
+{
+    for (wf_g *gp; (gp = wf_glist_pop(list));)
+        push(mp->pp, gp);
+}
+
+/* Readied in numbers: at the ring's tail, in order. */
+void wf_ready_list(wf_m *mp, wf_glist *list)
+{
+    if (list->n == 0)
+        return;
+    if (mp && mp->pp) {
+        wf_push_local(mp, list);
+        if (!mp->pp->runq.solo)
+            wake_for_ring();
+        return;
+    }
+    wf_global_push_list(list);
+    wake_for_ring();
+}
+
+void wf_ready_anywhere(wf_g *gp)
+{
+    wf_m *mp = wf_m_self();
+    if (mp && mp->pp && AO_load(&mp->inside)) {
+        wf_ready(mp, gp);
+        return;
+    }
+    wf_glist one;
+    wf_glist_init(&one);
+    wf_glist_push(&one, gp);
+    wf_ready_list(NULL, &one);
+}
+
+/* ---- Landing ------------------------------------------------------------------------ */
+
+/* What was left is runnable, at the tail; an idle P may have looked just before. */
+static inline void push_left(wf_m *mp, wf_g *prev)
+{
+    push(mp->pp, prev);
+    if (WF_UNLIKELY(AO_load(&wf_the_sched.n_idle_p)))
+        wake_for_ring(); /* one missed by this plain look is sysmon's, or the next yield's */
+}
+
+static void commit_park(wf_m *mp, wf_g *prev)
+{
+    AO_t armed = mp->commit_token;
+    if (mp->commit_fn && !mp->commit_fn(prev, mp->commit_arg)) {
+        push_left(mp, prev); /* its token was withdrawn by the commit */
+        return;
+    }
+    if (!wf_token_park(prev, armed)) { /* a waker was first: it left the G to us */
+        push_left(mp, prev);
+        return;
+    }
+    if (armed & WF_TOKEN_UNCANCELLABLE)
+        return;
+    wf_fence_after_rmw(); /* pairs with the canceller's: flag, then token */
+    if (WF_UNLIKELY(AO_load(&prev->cancel) | AO_load(&wf_the_sched.stopping)) &&
+        wf_token_fire(prev, armed & WF_TICKET_MASK, WF_CANCEL) == WF_WON_PARKED)
+        push_left(mp, prev);
+}
+
+static inline void commit(wf_m *mp, wf_g *prev)
+{
+    switch (mp->commit) {
+    case WF_COMMIT_NONE:
+        break;
+    case WF_COMMIT_PARK:
+        commit_park(mp, prev);
+        break;
+    case WF_COMMIT_YIELD:
+        push_left(mp, prev);
+        break;
+    case WF_COMMIT_EXIT:
+        wf_g_free(mp, prev);
+        break;
+    case WF_COMMIT_GLOBAL: /* no P: it waits for one in the global queue */
+        wf_ready_anywhere(prev);
+        break;
+    }
+}
+
+static inline wf_m *landed(wf_transfer t, wf_g *self)
+{
+    wf_m *mp = t.data;
+    wf_shadow_land(&self->shadow);
+    wf_g *prev = mp->prev;
+    prev->fctx = t.fctx;
+    *mp->errno_loc = self->saved_errno;
+    commit(mp, prev);
+    return mp;
+}
+
+wf_m *wf_landed(wf_transfer t)
+{
+    wf_m *mp = t.data;
+    return landed(t, mp->gp);
+}
+
+/* ---- Leaving -------------------------------------------------------------------------- */
+
+/* The next G at hand, or NULL: then g0 must look. */
+static inline wf_g *pick(wf_p *pp)
+{
+    AO_t tick = AO_load(&pp->tick) + 1;
+    AO_store(&pp->tick, tick);
+    if (WF_UNLIKELY(AO_load(&pp->poke)) || WF_UNLIKELY(tick % LOOK_TICKS == 0))
+        return NULL;
+    wf_g *gp = wf_runq_take_next(&pp->runq);
+    if (gp)
+        return gp;
+    if (WF_UNLIKELY(pp->batch_left > 0))
+        return NULL; /* part of a poll's batch: g0 decides whom to wake */
+    return wf_runq_pop(&pp->runq);
+}
+
+static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit how)
+{
+    mp->prev = self;
+    mp->commit = how;
+    self->saved_errno = *mp->errno_loc;
+    if (next) {
+        next->fresh = 0;
+        mp->gp = next;
+    } else {
+        mp->gp = NULL;
+        next = &mp->g0;
+    }
+    wf_shadow_leave(&self->shadow, &next->shadow);
+    return landed(jump_fcontext(next->fctx, mp), self);
+}
+
+wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit_fn)(wf_g *gp, void *arg), void *arg)
+{
+    mp->commit_token = armed;
+    mp->commit_fn = commit_fn;
+    mp->commit_arg = arg;
+    return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_PARK);
+}
+
+wf_m *wf_yield(wf_m *mp)
+{
+    wf_p *pp = mp->pp;
+    wf_g *next = pick(pp);
+    if (!next && wf_runq_empty(&pp->runq) && !AO_load(&pp->poke) &&
+        AO_load(&pp->tick) % LOOK_TICKS != 0) {
+        wf_count(&pp->n_lone_yields, 1);
+        return mp; /* nobody else wants to run */
+    }
+    return leave_to(mp, mp->gp, next, WF_COMMIT_YIELD);
+}
+
+wf_m *wf_exit(wf_m *mp)
+{
+    wf_g *gp = mp->gp;
+    gp->state = WF_G_FREE;
+    wf_count(&mp->pp->n_finished, 1);
+    if (WF_UNLIKELY(AO_load(&wf_the_sched.stopping)))
+        wf_live_changed();
+    return leave_to(mp, gp, pick(mp->pp), WF_COMMIT_EXIT);
+}
+
+wf_m *wf_leave_without_p(wf_m *mp)
+{
+    return leave_to(mp, mp->gp, NULL, WF_COMMIT_GLOBAL);
+}
+
+/* ---- g0 ---------------------------------------------------------------------------------- */
+
+void wf_schedule(wf_m *mp)
+{
+    for (wf_g *gp; (gp = wf_find_runnable(mp));) {
+        mp->prev = &mp->g0;
+        mp->commit = WF_COMMIT_NONE;
+        mp->gp = gp;
+        gp->fresh = 0;
+        wf_shadow_leave(&mp->g0.shadow, &gp->shadow);
+        wf_transfer t = jump_fcontext(gp->fctx, mp);
+        landed(t, &mp->g0); /* g0 never leaves its thread: mp is the same */
+    }
+}

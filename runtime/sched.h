@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sched.h - M, P and what they share; the entry check; parking and readying.
+ *
+ * G is a coroutine (g.h), M a thread, P the right to run Gs.  An M that holds a P is
+ * either running a G or is on its g0 (its own stack), looking for one.
+ */
+#ifndef WF_SCHED_H
+#define WF_SCHED_H
+
+#include "g.h"
+#include "lock.h"
+#include "os.h"
+#include "runq.h"
+#include "timer.h"
+
+typedef struct wf_m wf_m;
+typedef struct wf_p wf_p;
+
+/*
+ * P's status, against which every call of weft checks that its M still owns the P.
+ *
+ *   from      to        by
+ *   IDLE      RUNNING   p_acquire, under sched.lock
+ *   RUNNING   IDLE      p_release, under sched.lock, by the owner on g0
+ *   RUNNING   TAKING    wf_p_take: CAS by the taker
+ *   TAKING    RUNNING   wf_enter_slow: CAS by the owner (it came inside: it keeps the P)
+ *                       wf_p_take: CAS by the taker that saw `inside` set
+ *   TAKING    TAKEN     wf_p_take: CAS by the taker after the membarrier
+ *
+ * The owner stores `inside`, then loads the status; the taker stores TAKING, passes a
+ * membarrier (a full fence on every thread), then loads `inside`.  So either the owner
+ * sees TAKING and contests it by CAS, or the taker sees `inside` and lets go: never do
+ * both believe that they own the P.  The taker holds sched.lock, so pp->m is stable.  The owner pays a store, a compiler barrier and a
+ * load; the fence is the taker's.
+ */
+enum wf_p_status { WF_P_IDLE, WF_P_RUNNING, WF_P_TAKING, WF_P_TAKEN };
+
+struct wf_p {
+    wf_runq runq;
+
+    volatile AO_t status WF_ALIGNED; /* enum wf_p_status; see the table */
+    volatile AO_t poke;              /* atomic; others ask the owner for a slow look */
+    volatile AO_t tick;              /* owner writes, sysmon reads: one a switch */
+    volatile AO_t polled;            /* owner writes: when it last polled, ns */
+    wf_m         *m;                 /* under sched.lock */
+    wf_p         *link;              /* under sched.lock: idle list */
+    unsigned      id;
+    wf_random     random; /* owner */
+
+    wf_g         *free;  /* owner: dead Gs with default stacks, newest first */
+    wf_g         *spare; /* owner: a full batch of them, or NULL */
+    unsigned      nfree;
+    unsigned      batch_left; /* owner: Gs of the last poll not yet run */
+    unsigned      batch_run;
+    int64_t       batch_time;
+    void         *buffers;    /* owner: free read buffers (net) */
+    int           nbuffers;
+    uint64_t      next_id, end_id; /* owner: coroutine numbers set aside */
+
+    /* Counters: the owner writes, wf_stats reads. */
+    volatile AO_t n_started, n_finished, n_lone_yields, n_steals, n_stolen, n_polls, n_poll_events;
+
+    wf_timer_heap timers WF_ALIGNED;
+};
+
+/* What the one who lands does for the G that was left. */
+enum wf_commit { WF_COMMIT_NONE, WF_COMMIT_PARK, WF_COMMIT_YIELD, WF_COMMIT_EXIT, WF_COMMIT_GLOBAL };
+
+struct wf_m {
+    volatile AO_t inside; /* atomic: this thread uses the runtime or its P; see wf_p_status */
+    wf_p *pp;             /* the M itself; others under sched.lock after a handoff */
+    wf_g *gp;             /* the G it runs; NULL on g0 and between block_enter and leave */
+    wf_g *blocked;        /* the G between block_enter and leave */
+    int  *errno_loc;      /* of this thread */
+
+    wf_g          *prev; /* the G that was left; read by who lands */
+    enum wf_commit commit;
+    AO_t           commit_token;
+    bool (*commit_fn)(wf_g *gp, void *arg);
+    void *commit_arg;
+
+    wf_g          g0; /* its own stack: only fctx and shadow are used */
+    volatile unsigned park_word; /* futex: 1 = a P (or the end) was handed over */
+    wf_p         *nextp;     /* under sched.lock: handed over while it slept */
+    bool          spinning;  /* the M itself; set by the waker with nextp */
+    bool          in_block;  /* under sched.lock: between block_enter and block_leave */
+    bool          zombie;    /* under sched.lock: abandoned by the stop, in its block */
+    bool          exited;    /* under sched.lock: it touches nothing of the runtime any more */
+    unsigned      block_depth;
+    wf_p         *old_p;     /* the P it had before block_enter */
+    wf_m         *link;      /* under sched.lock: idle list */
+    wf_m         *all;       /* under sched.lock: all Ms */
+    void         *sigstack;
+    uint64_t      thread;    /* pthread_t */
+};
+
+typedef struct wf_sched {
+    /* Read on every ready; written when Ps idle or spin. */
+    volatile AO_t n_idle_p WF_ALIGNED; /* atomic; changed under lock */
+    volatile AO_t n_spinning;          /* atomic; 0 or 1 */
+    volatile AO_t futile; /* a wake-up for a lone runnext found nothing; until sysmon's next tick */
+    volatile AO_t stopping;            /* atomic; main returned: all are cancelled */
+    volatile AO_t stopped;             /* atomic; nothing is scheduled any more */
+    int           procs;               /* fixed while running */
+    bool          may_spin;            /* fixed: at least 2 Ps and a quota of 2 CPUs */
+
+    volatile AO_t poll_state WF_ALIGNED; /* enum wf_poll_state; see below */
+    volatile AO_t poll_until; /* when the blocked poller returns by itself */
+    volatile AO_t sysmon_asleep; /* see sysmon.c */
+
+    wf_lock  lock WF_ALIGNED;
+    wf_glist global;          /* under lock */
+    volatile AO_t n_global;   /* its length; written under lock */
+    wf_p    *idle_p;          /* under lock */
+    wf_m    *idle_m;          /* under lock */
+    wf_m    *poller;          /* under lock: who is in the blocking poll */
+    wf_m    *all_m;           /* under lock */
+    int      n_threads;       /* under lock */
+    int      n_exited;        /* under lock: of n_threads */
+    int      max_threads;
+    volatile AO_t n_parks, n_wakes, n_handoffs; /* counters, atomic adds */
+    volatile AO_t n_started, n_finished;        /* by threads without a P */
+    volatile AO_t n_polls, n_poll_events;       /* by threads without a P */
+    volatile unsigned exit_word; /* futex: changes as Ms exit and as the last G ends */
+    size_t   stack_size;
+    uint8_t  stack_class;
+    wf_p   **ps; /* fixed while running */
+    volatile AO_t gate; /* 1: running; and 2 for each foreign thread inside (m.c) */
+} wf_sched;
+
+extern wf_sched wf_the_sched;
+
+/* ---- Entry check ---------------------------------------------------------- */
+
+/* The M of this thread, NULL outside.  Never inlined, and its result never kept
+ * across a park: the G may have moved. */
+wf_m *wf_m_self(void);
+
+WF_COLD _Noreturn void wf_die_outside(const wf_m *mp, const char *call);
+WF_COLD void wf_enter_slow(wf_m *mp);
+WF_COLD _Noreturn void wf_sleep_for_ever(void);
+void wf_m_set_self(wf_m *mp);
+
+/* Every call that needs a P starts with wf_enter and ends with wf_leave. */
+static inline wf_m *wf_enter(const char *call)
+{
+    wf_m *mp = wf_m_self();
+    if (WF_UNLIKELY(!mp || !mp->gp))
+        wf_die_outside(mp, call);
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in wf_p_take */
+    if (WF_UNLIKELY(AO_load(&mp->pp->status) != WF_P_RUNNING))
+        wf_enter_slow(mp);
+    return mp;
+}
+
+static inline void wf_leave(wf_m *mp)
+{
+    AO_store_release(&mp->inside, 0); /* pairs with the load in wf_p_take */
+}
+
+/* ---- Switching (sched.c); all called inside, with a P ---------------------- */
+
+/*
+ * Leaves the current G, whose token is `armed`.  Whoever lands first calls commit
+ * (NULL: nothing), which may publish the wait and answers false if the G must run on
+ * at once, then parks the token.  Returns on the M where the G was resumed.
+ */
+wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit)(wf_g *gp, void *arg), void *arg);
+wf_m *wf_yield(wf_m *mp);
+/* The current G ends.  Returns only when the G is started again, as another. */
+wf_m *wf_exit(wf_m *mp);
+
+/* Makes gp runnable, next on this P; wakes another P if there is cause. */
+void wf_ready(wf_m *mp, wf_g *gp);
+/* The same from any thread, with a P or without. */
+void wf_ready_anywhere(wf_g *gp);
+void wf_ready_list(wf_m *mp, wf_glist *list); /* mp NULL: without a P */
+void wf_push_local(wf_m *mp, wf_glist *list);  /* as ready_list, but wakes nobody */
+/* Its P was given away: the current G waits for one in the global queue. */
+wf_m *wf_leave_without_p(wf_m *mp);
+
+static inline bool wf_g_cancelled(const wf_g *gp)
+{
+    return WF_UNLIKELY(AO_load(&gp->cancel) | AO_load(&wf_the_sched.stopping)) && !gp->shield;
+}
+
+/* ---- Looking for work (proc.c) ---------------------------------------------- */
+
+wf_g *wf_find_runnable(wf_m *mp); /* on g0; NULL: the runtime has stopped */
+
+/* ---- Idle Ps and Ms, waking, the netpoller's turn (idle.c) -------------------- */
+
+/*
+ * The netpoller, one at a time.  While BLOCKED, sched.poller is the M that holds no P
+ * and is in epoll_wait; the word is changed under sched.lock only.
+ *
+ *   BLOCKED  an M waits in epoll_wait until an event, the next timer or a break
+ *   DOZING   nobody waits there: Ps run and poll for themselves when they run dry;
+ *            sysmon dozes, 1 ms at a time, and polls in their stead if none did
+ *   ABSENT   all Ps are idle and nobody waits there: only between two steps of go_idle
+ *            and before the first M has started
+ *
+ *   from      to        by
+ *   DOZING    BLOCKED   go_idle: the M that makes the last P idle, or one that goes idle
+ *                       while no running P has polled for 1 ms
+ *   ABSENT    BLOCKED   go_idle: the last P, in the same critical section
+ *   BLOCKED   DOZING    poll_return: the poller takes a P and runs what it got, or finds
+ *                       no P idle and lets those that run poll from here on
+ *
+ * So there is always somebody to see an event: BLOCKED itself; or a running P when it
+ * runs dry; or, where they all compute, sysmon within 1 ms (10 ms after a quiet time).
+ * sysmon is awake whenever a P runs: see sysmon.c.  An earlier timer breaks BLOCKED only
+ * (wf_timer_wake); only the blocking poll drains the pipe (epoll.c).
+ */
+enum wf_poll_state { WF_POLL_ABSENT, WF_POLL_BLOCKED, WF_POLL_DOZING };
+
+void  wf_go_idle(wf_m *mp);  /* on g0, nothing found: returns with a P, or stopped */
+void  wf_stop_m(wf_m *mp);   /* without a P: sleeps until it is handed one, or the end */
+void  wf_wakep(void);        /* one more M, if a P idles and none spins */
+void  wf_handoff(wf_m *mp, wf_p *pp); /* mp blocks: its pp may lie idle or get an M */
+bool  wf_p_acquire(wf_m *mp, wf_p *wish); /* an idle P for mp (that one if it is) */
+/* A P has polled: its batch goes to the ring; the G that runs next decides on wake-ups. */
+void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
+bool  wf_work_anywhere(void); /* in the global queue or a ring */
+void  wf_global_push_list(wf_glist *list);
+wf_g *wf_global_take(wf_m *mp); /* one to run now, and a share for the local ring */
+wf_g *wf_global_take_one(void);
+void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
+bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
+
+/* ---- Threads and the life of the runtime (m.c) --------------------------------- */
+
+wf_m *wf_m_new_locked(wf_p *pp, bool spinning); /* under sched.lock: dies over the cap */
+int   wf_m_launch(wf_m *mp);                    /* its thread; after the lock is released */
+int   wf_proc_start(int procs, int max_threads);
+int   wf_proc_first(void); /* the first M */
+void  wf_sched_open(void); /* threads that are no Ms may start and wake coroutines now */
+/* Stops scheduling, ends the threads; true: all ended, false: some were abandoned. */
+bool  wf_proc_stop(void);
+void wf_schedule(wf_m *mp);     /* an M's loop on its g0 (sched.c); returns at the stop */
+uint64_t wf_live(void);         /* coroutines alive */
+void     wf_live_changed(void); /* while stopping: a coroutine ended */
+bool     wf_wait_live(int64_t deadline); /* false: some live still */
+void     wf_proc_free(bool clean);       /* after wf_proc_stop, which told whether it was clean */
+
+/* ---- sysmon (sysmon.c) ------------------------------------------------------ */
+
+int  wf_sysmon_start(void);
+void wf_sysmon_stop(void);
+void wf_sysmon_wake(void);
+
+/* ---- Coroutines (coroutine.c) ------------------------------------------------ */
+
+void wf_g_free(wf_m *mp, wf_g *gp); /* dead and landed: back to the caches */
+bool wf_g_trim(void); /* sysmon: gives back what was not needed lately; true: more may follow */
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sysmon.c - a thread without a P that sees to what a busy P cannot: due timers, the
+ * poller while all compute, work that waits beside an idle P, memory after a burst.
+ *
+ * It looks every TICK while Ps run, seldomer after a quiet time, and sleeps for good
+ * while all Ps idle and nothing is left to give back.  Handshake of that sleep:
+ *   sysmon           sysmon_asleep = 1; fence; are all Ps still idle?  else awake again
+ *   who runs a P     n_idle_p - 1 (full); sysmon_asleep?  then wake it (idle.c: watch)
+ * so at least one sees the other, and a P never runs unwatched.
+ */
+#include "epoll.h"
+#include "sched.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define S wf_the_sched
+#define TICK_NS (1 * WEFT_MS)
+#define TICK_MOST_NS (10 * WEFT_MS)
+#define TRIM_NS (500 * WEFT_MS)
+
+enum { QUIET_RARE = 4, QUIET_SLEEP = 10 };
+
+/* What was seen of a P at the last look. */
+struct seen {
+    AO_t  tick;
+    AO_t  head;
+    wf_g *next;
+    bool  work;
+};
+
+static struct {
+    pthread_t         thread;
+    volatile unsigned word; /* futex: 1 = look now, 2 = end */
+    struct seen      *seen;
+    AO_t              activity;
+    int               quiet;
+    int64_t           trim_at;
+    bool              warm; /* there are stacks to give back */
+} mon;
+
+static bool all_idle(void)
+{
+    return AO_load_acquire(&S.n_idle_p) == (AO_t)S.procs;
+}
+
+/* Has the oldest work of pp waited since the last look? */
+static bool work_waits(wf_p *pp, struct seen *last)
+{
+    struct seen now = {
+        .tick = AO_load(&pp->tick),
+        .head = AO_load(&pp->runq.head),
+        .next = wf_runq_next(&pp->runq),
+    };
+    now.work = wf_runq_len(&pp->runq) > 0;
+    bool waits = (now.work && last->work && now.head == last->head) ||
+                 (now.next && now.next == last->next && now.tick == last->tick);
+    *last = now;
+    return waits;
+}
+
+static bool timer_due(const wf_p *pp, int64_t now)
+{
+    return wf_timer_heap_when(&pp->timers) <= now;
+}
+
+/* Work or a due timer that nobody sees to: ask the owner, and another if one idles. */
+static void look_at(int i, int64_t now)
+{
+    wf_p *pp = S.ps[i];
+    bool  runs = AO_load(&pp->status) != WF_P_IDLE;
+    bool  due = timer_due(pp, now);
+    if (runs && due)
+        AO_store(&pp->poke, 1);
+    if (due && !runs && AO_load(&S.poll_state) == WF_POLL_BLOCKED)
+        due = false; /* the poller has it */
+    if ((work_waits(pp, &mon.seen[i]) || due) && AO_load(&S.n_idle_p))
+        wf_wakep();
+}
+
+static int64_t last_polled(void)
+{
+    int64_t last = 0;
+    for (int i = 0; i < S.procs; i++)
+        if ((int64_t)AO_load(&S.ps[i]->polled) > last)
+            last = (int64_t)AO_load(&S.ps[i]->polled);
+    return last;
+}
+
+static void poll_for_others(int64_t now)
+{
+    if (!wf_netpoll_used() || AO_load(&S.poll_state) == WF_POLL_BLOCKED ||
+        now - last_polled() < TICK_NS)
+        return;
+    wf_glist out;
+    wf_glist_init(&out);
+    int n = wf_netpoll(&out);
+    AO_fetch_and_add_full(&S.n_polls, 1);
+    AO_fetch_and_add_full(&S.n_poll_events, (AO_t)n);
+    wf_ready_list(NULL, &out);
+}
+
+/* How long to sleep: until the next tick, or a timer that no poller waits for. */
+static int64_t until(int64_t now)
+{
+    int64_t tick = now + TICK_NS;
+    if (all_idle()) {
+        int     shift = mon.quiet < QUIET_RARE ? mon.quiet : QUIET_RARE;
+        int64_t rarer = TICK_NS << shift;
+        tick = now + (rarer < TICK_MOST_NS ? rarer : TICK_MOST_NS);
+    }
+    if (AO_load(&S.poll_state) == WF_POLL_BLOCKED)
+        return tick;
+    for (int i = 0; i < S.procs; i++) {
+        int64_t when = wf_timer_heap_when(&S.ps[i]->timers);
+        if (when > now && when < tick)
+            tick = when;
+    }
+    return tick;
+}
+
+static AO_t activity(void)
+{
+    AO_t sum = 0;
+    for (int i = 0; i < S.procs; i++)
+        sum += AO_load(&S.ps[i]->tick);
+    return sum;
+}
+
+/* Quiet ticks make the next ones rarer; only ticks without any switch count towards
+ * sleeping for good, so that a request now and then wakes no thread. */
+static void count_quiet(void)
+{
+    AO_t now = activity();
+    if (!all_idle())
+        mon.quiet = 0;
+    else if (now == mon.activity || mon.quiet < QUIET_RARE)
+        mon.quiet++;
+    mon.activity = now;
+}
+
+static void tick(int64_t now)
+{
+    AO_store(&S.futile, 0);
+    for (int i = 0; i < S.procs; i++)
+        look_at(i, now);
+    if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))
+        wf_wakep();
+    if (!all_idle())
+        poll_for_others(now);
+    if (now >= mon.trim_at) {
+        mon.warm = wf_g_trim();
+        mon.trim_at = now + TRIM_NS;
+    }
+    count_quiet();
+}
+
+static void sleep_for_good(void)
+{
+    AO_store(&S.sysmon_asleep, 1);
+    wf_fence(); /* pairs with idle.c's watch */
+    if (all_idle()) {
+        int64_t limit = mon.warm ? wf_now() + TRIM_NS : WEFT_FOREVER;
+        wf_futex_wait(&mon.word, 0, limit);
+    }
+    AO_store(&S.sysmon_asleep, 0);
+    mon.quiet = 0;
+}
+
+static void *sysmon(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        int64_t now = wf_now();
+        tick(now);
+        if (mon.quiet > QUIET_SLEEP)
+            sleep_for_good();
+        else
+            wf_futex_wait(&mon.word, 0, until(now));
+        unsigned w = AO_int_load_acquire(&mon.word); /* pairs with the CASes below */
+        if (w == 2)
+            return NULL;
+        if (w == 1)
+            AO_int_compare_and_swap_full(&mon.word, 1, 0);
+    }
+}
+
+void wf_sysmon_wake(void)
+{
+    if (AO_int_compare_and_swap_full(&mon.word, 0, 1))
+        wf_futex_wake(&mon.word, 1);
+}
+
+int wf_sysmon_start(void)
+{
+    memset(&mon, 0, sizeof mon);
+    mon.seen = calloc((size_t)S.procs, sizeof *mon.seen);
+    if (!mon.seen)
+        return -ENOMEM;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* users' handlers run elsewhere */
+    int r = pthread_create(&mon.thread, NULL, sysmon, NULL);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (r != 0)
+        free(mon.seen);
+    return -r;
+}
+
+void wf_sysmon_stop(void)
+{
+    for (unsigned w = AO_int_load(&mon.word); !AO_int_compare_and_swap_full(&mon.word, w, 2);)
+        w = AO_int_load(&mon.word);
+    wf_futex_wake(&mon.word, 1);
+    pthread_join(mon.thread, NULL);
+    free(mon.seen);
+}
