@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * netpoll.h - what the net package (and anything else that waits for descriptors)
+ * needs of the netpoller.
+ *
+ * Who may call what: prepare, wait and drained belong to the side's turn (the fdlock's
+ * reader or writer, one at a time); the rest may be called by anyone who holds a
+ * reference to the descriptor's fdlock.  All are called inside (wf_enter), with a P.
+ */
+#ifndef WF_NETPOLL_H
+#define WF_NETPOLL_H
+
+#include "poll_desc.h"
+#include "sched.h"
+
+#include <sys/types.h>
+
+/*
+ * Registers fd (non-blocking) once, edge-triggered.  stream_tcp: a short read means
+ * that nothing is left, so the next read may park untried.  -ENOMEM, -ENOSPC; a
+ * regular file (EPERM) gives a descriptor that is always ready.
+ */
+int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out);
+
+/*
+ * Before an attempt: forgets old readiness, unless the read side is known to be
+ * drained.  0: try; 1: do not try, wait (drained); -ETIMEDOUT, -EBADF, -ECANCELED.
+ */
+int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode);
+
+/*
+ * After an attempt that answered -EAGAIN (or prepare's 1): parks until the side is
+ * ready.  0: try again (perhaps for nothing); -ETIMEDOUT, -EBADF, -ECANCELED.
+ * *mp becomes the M on which the G goes on.  [parks]
+ */
+int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode);
+
+/* The reader tells how its read went: the next prepare may answer 1. */
+void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got);
+
+/* Absolute; WEFT_FOREVER lifts it; one that has passed fails waits and attempts. */
+void wf_poll_set_deadline(wf_m *mp, wf_poll_desc *pd, bool read, bool write, weft_time deadline);
+
+/* Ends all waits with -EBADF, and those to come.  Before the last reference goes. */
+void wf_poll_unblock(wf_m *mp, wf_poll_desc *pd);
+/* The last reference is gone: unregisters fd, frees pd.  The caller closes fd after. */
+void wf_poll_close(wf_poll_desc *pd);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sync.c - the waitgroup: one word, so that whoever sees it at zero may free it.
+ *
+ *   bits 63..32  the count
+ *   bit  31      LOCKED: a waiter takes itself out of the chain
+ *   bits 30..0   the newest waiter's G index; 0: none.  The chain goes on in the Gs'
+ *                wait_next (older waiters), each with its wait_ticket
+ *
+ *   from          to            by
+ *   (c, -, w)     (c+n, -, w)   add, c+n > 0
+ *   (c, 0, w)     (0, 0, 0)     add that ends at zero: it owns the chain w, fires all of
+ *                               it, and touches the waitgroup no more
+ *   (c, L, w)     (0, L, w)     the same while the chain is locked: the lock's holder fires
+ *   (c>0, 0, w)   (c, 0, me)    wait, me.wait_next = w
+ *   (c>0, 0, w)   (c, L, w)     a wait that ended early (deadline, cancellation)
+ *   (c>0, L, w)   (c, 0, w')    its holder has taken itself out
+ *   (0, L, w)     (0, 0, 0)     the same, and it fires the rest
+ *
+ * All are one CAS, full.  A wait that finds LOCKED spins: the holder runs a dozen
+ * instructions inside the runtime.  So while LOCKED stands nobody can see the count at
+ * zero and free the memory (tests/model/waitgroup.pml).
+ */
+#include "wait.h"
+
+#include <sched.h>
+
+#define LOCKED     ((AO_t)1 << 31)
+#define INDEX_MASK (LOCKED - 1)
+#define ONE        ((AO_t)1 << 32)
+
+enum { SPINS = 64 };
+
+static volatile AO_t *word_of(weft_waitgroup *wg)
+{
+    return (volatile AO_t *)&wg->opaque[0];
+}
+
+static int64_t count_of(AO_t w)
+{
+    return (int64_t)(w >> 32);
+}
+
+/*
+ * The chain belongs to the caller.  Of each G its successor and ticket are read, then
+ * wait_ticket = 0 lets go of it: a G that was woken may be gone at once, and one whose
+ * wait ended early waits for the 0 (chain_out) before it uses these fields again.
+ */
+static void fire_chain(AO_t w)
+{
+    for (unsigned i = (unsigned)(w & INDEX_MASK); i != 0;) {
+        wf_g     *gp = wf_g_at(i);
+        wf_ticket t = AO_load(&gp->wait_ticket);
+        i = gp->wait_next ? gp->wait_next->index : 0;
+        AO_store_release(&gp->wait_ticket, 0); /* pairs with chain_out's acquire */
+        wf_wake(gp, t, WF_EVENT);
+    }
+}
+
+static WF_COLD void bad_count(int64_t count, int64_t n)
+{
+    if (count + n < 0)
+        wf_die("weft_waitgroup_add: the count would become negative (%lld%+lld): more calls of "
+               "weft_waitgroup_done than were added",
+               (long long)count, (long long)n);
+    wf_die("weft_waitgroup_add: the count %lld%+lld is beyond 2^31", (long long)count, (long long)n);
+}
+
+void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
+{
+    volatile AO_t *word = word_of(wg);
+    for (;;) {
+        AO_t    old = AO_load_acquire(word);
+        int64_t count = count_of(old);
+        if (n < -count || n > INT32_MAX - count)
+            bad_count(count, n);
+        bool zero = count + n == 0 && count > 0;
+        AO_t now = zero && !(old & LOCKED) ? 0 : old + (AO_t)n * ONE;
+        if (!AO_compare_and_swap_full(word, old, now)) /* pairs with itself; see the table */
+            continue;
+        if (zero && !(old & LOCKED) && (old & INDEX_MASK))
+            fire_chain(old);
+        return;
+    }
+}
+
+void weft_waitgroup_done(weft_waitgroup *wg)
+{
+    weft_waitgroup_add(wg, -1);
+}
+
+static void relax(int *spins)
+{
+    if (++*spins % SPINS == 0)
+        sched_yield(); /* the holder's thread may have been preempted */
+    else
+        wf_cpu_relax();
+}
+
+/* 1: gp is in the chain; 0: the count is zero, there is nothing to wait for. */
+static int chain_in(volatile AO_t *word, wf_g *gp, wf_ticket t)
+{
+    int spins = 0;
+    for (;;) {
+        AO_t old = AO_load_acquire(word);
+        if (old & LOCKED) {
+            relax(&spins);
+            continue;
+        }
+        if (count_of(old) == 0)
+            return 0;
+        AO_store(&gp->wait_ticket, t);
+        gp->wait_next = old & INDEX_MASK ? wf_g_at((unsigned)(old & INDEX_MASK)) : NULL;
+        if (AO_compare_and_swap_full(word, old, (old & ~INDEX_MASK) | gp->index))
+            return 1;
+    }
+}
+
+/* The chain without gp; *found tells whether it was in it. */
+static AO_t without(AO_t chain, wf_g *gp, bool *found)
+{
+    wf_g *at = chain ? wf_g_at((unsigned)chain) : NULL;
+    *found = at == gp;
+    if (*found)
+        return gp->wait_next ? gp->wait_next->index : 0;
+    for (; at && !*found; at = at->wait_next)
+        if (at->wait_next == gp) {
+            at->wait_next = gp->wait_next;
+            *found = true;
+        }
+    return chain;
+}
+
+static void unlock(volatile AO_t *word, AO_t chain)
+{
+    for (;;) {
+        AO_t old = AO_load_acquire(word);
+        bool zero = count_of(old) == 0;
+        if (!AO_compare_and_swap_full(word, old, zero ? 0 : (old & ~(LOCKED | INDEX_MASK)) | chain))
+            continue;
+        if (zero)
+            fire_chain(chain);
+        return;
+    }
+}
+
+/* The wait ended early: out of the chain; or, if the count reached zero meanwhile and
+ * the chain is being fired, wait until that has let go of this G. */
+static void chain_out(volatile AO_t *word, wf_g *gp)
+{
+    for (int spins = 0; AO_load_acquire(&gp->wait_ticket) != 0; relax(&spins)) {
+        AO_t old = AO_load_acquire(word);
+        if ((old & LOCKED) || !(old & INDEX_MASK))
+            continue;
+        if (!AO_compare_and_swap_full(word, old, old | LOCKED))
+            continue;
+        bool found;
+        AO_t rest = without(old & INDEX_MASK, gp, &found);
+        unlock(word, rest);
+        if (found)
+            return;
+    }
+}
+
+int weft_waitgroup_wait(weft_waitgroup *wg, weft_time deadline)
+{
+    volatile AO_t *word = word_of(wg);
+    wf_m          *mp = wf_enter("weft_waitgroup_wait");
+    int            r = 0;
+    if (wf_g_cancelled(mp->gp)) {
+        r = -ECANCELED;
+    } else if (AO_load_acquire(word) != 0) { /* pairs with the CAS in add */
+        wf_ticket t = wf_wait_arm(mp);
+        if (!chain_in(word, mp->gp, t)) {
+            wf_wait_abandon(mp, t);
+        } else {
+            r = wf_reason_error(wf_wait(&mp, t, deadline, "for a waitgroup"));
+            if (r != 0)
+                chain_out(word, mp->gp);
+        }
+    }
+    wf_leave(mp);
+    return r;
+}

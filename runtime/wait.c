@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wait.c - parking on a token with a deadline, waking it, queues of waiters. */
+#include "wait.h"
+
+#include "coroutine.h"
+
+static void timed_out(void *arg, AO_t seq, wf_glist *out)
+{
+    if (wf_token_fire(arg, seq, WF_TIMEOUT) == WF_WON_PARKED)
+        wf_glist_push(out, arg);
+}
+
+/* Where there is no memory for a timer the deadline counts as passed. */
+static bool arm_timer(wf_m *mp, wf_ticket t, weft_time deadline)
+{
+    wf_g *gp = mp->gp;
+    int   r = wf_timer_add(&mp->pp->timers, &gp->timer, deadline, timed_out, gp, t);
+    if (r < 0)
+        wf_token_fire(gp, t, WF_TIMEOUT);
+    else if (r == 1)
+        wf_timer_wake(deadline);
+    return r >= 0;
+}
+
+enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *what)
+{
+    return wf_wait_commit(mp, t, deadline, what, NULL, NULL);
+}
+
+enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+                              bool (*commit)(wf_g *gp, void *arg), void *arg)
+{
+    wf_g *gp = (*mp)->gp;
+    bool  armed = false;
+    gp->wait_for = what;
+    if (deadline != WEFT_FOREVER) {
+        if (deadline <= wf_now())
+            wf_token_fire(gp, t, WF_TIMEOUT);
+        else
+            armed = arm_timer(*mp, t, deadline);
+    }
+    AO_t token = AO_load_acquire(&gp->token); /* pairs with the CAS in wf_token_fire */
+    if ((token & WF_TOKEN_STATE_MASK) == WF_ARMED)
+        *mp = wf_park(*mp, token, commit, arg);
+    enum wf_reason why = wf_token_reason(gp);
+    if (armed && why != WF_TIMEOUT)
+        wf_timer_del(&gp->timer);
+    gp->wait_for = NULL;
+    return why;
+}
+
+bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
+{
+    wf_m *mp = wf_m_self();
+    bool  held = !(mp && mp->pp);
+    if (held && !wf_sched_hold()) /* no runtime, or it ends: nobody waits any more */
+        return false;
+    enum wf_fire how = wf_token_fire(gp, t, reason);
+    if (how == WF_WON_PARKED)
+        wf_ready_anywhere(gp);
+    if (held)
+        wf_sched_release();
+    return how != WF_LOST;
+}
+
+int wf_reason_error(enum wf_reason reason)
+{
+    static const int errors[] = { [WF_EVENT] = 0,
+                                  [WF_TIMEOUT] = -ETIMEDOUT,
+                                  [WF_CANCEL] = -ECANCELED,
+                                  [WF_CLOSE] = -EBADF };
+    return errors[reason];
+}
+
+/* ---- Queues ---------------------------------------------------------------------- */
+
+void wf_waitq_add(wf_waitq *q, wf_g *gp, wf_ticket t)
+{
+    if (!q->head.next)
+        wf_list_init(&q->head);
+    gp->wait_ticket = t;
+    wf_list_append(&q->head, &gp->wait_node);
+}
+
+wf_g *wf_waitq_take(wf_waitq *q, enum wf_reason reason, bool *parked)
+{
+    while (q->head.next && !wf_list_empty(&q->head)) {
+        wf_g *gp = WF_CONTAINER(q->head.next, wf_g, wait_node);
+        wf_list_remove(&gp->wait_node);
+        enum wf_fire how = wf_token_fire(gp, gp->wait_ticket, reason);
+        *parked = how == WF_WON_PARKED;
+        if (how != WF_LOST)
+            return gp;
+    }
+    return NULL;
+}
+
+void wf_waitq_forget(wf_g *gp)
+{
+    if (gp->wait_node.next)
+        wf_list_remove(&gp->wait_node);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wait.h - the one way to wait: an armed token, a deadline, a park.
+ *
+ *   wf_ticket t = wf_wait_arm(mp);          from here on a waker may fire t
+ *   ... publish gp and t under the object's lock; on second thoughts wf_wait_abandon
+ *   enum wf_reason why = wf_wait(&mp, t, deadline);
+ *
+ * After wf_wait the G must take itself out of where it published itself, unless the
+ * waker did.  Wakers call wf_wake(gp, t, reason): true if they ended the wait.
+ */
+#ifndef WF_WAIT_H
+#define WF_WAIT_H
+
+#include "sched.h"
+
+static inline wf_ticket wf_wait_arm(wf_m *mp)
+{
+    return wf_token_arm(mp->gp, mp->gp->shield ? WF_TOKEN_UNCANCELLABLE : 0);
+}
+
+/* The wait goes through cancellation. */
+static inline wf_ticket wf_wait_arm_shielded(wf_m *mp)
+{
+    return wf_token_arm(mp->gp, WF_TOKEN_UNCANCELLABLE);
+}
+
+/* Not waiting after all.  False: a waker was first, and believes it woke this G. */
+static inline bool wf_wait_abandon(wf_m *mp, wf_ticket t)
+{
+    return wf_token_withdraw(mp->gp, t);
+}
+
+/* Parks until t is fired; `what` is shown to people.  A deadline that has passed is a
+ * timeout, unless a waker was first.  *mp becomes the M on which the G goes on. */
+enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *what);
+/* The same with a commit, run by whoever lands (see wf_park). */
+enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+                              bool (*commit)(wf_g *gp, void *arg), void *arg);
+
+/* From any thread, inside or not.  True: this call ended the wait. */
+bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason);
+
+/* -ETIMEDOUT, -ECANCELED, -EBADF or 0. */
+int wf_reason_error(enum wf_reason reason);
+
+/* ---- A FIFO of waiters under the object's own lock -------------------------- */
+
+typedef struct wf_waitq {
+    wf_list head; /* of wf_g.wait_node; zeroed counts as empty */
+} wf_waitq;
+
+/* Under the lock: appends the current G as waiter t. */
+void wf_waitq_add(wf_waitq *q, wf_g *gp, wf_ticket t);
+/* Under the lock: the oldest waiter whose wait this call ended, taken out; it must be
+ * made runnable by wf_ready_anywhere after the lock is released if *parked.  NULL:
+ * nobody waits. */
+wf_g *wf_waitq_take(wf_waitq *q, enum wf_reason reason, bool *parked);
+/* Under the lock, by the waiter after its wait: out of the queue if it still is in it. */
+void wf_waitq_forget(wf_g *gp);
+
+#endif
