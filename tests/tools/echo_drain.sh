@@ -65,14 +65,9 @@ expect_end "after the last connection ended"
 
 echo "load that goes on through the signal loses nothing"
 start_server "$weft_echo" --grace 600 127.0.0.1:0
-"$weft_stress" -c 50 -d 3 "tcp://$address" >"$work/out" 2>"$work/err" </dev/null &
-load=$!
-pids+=("$load")
-await_line "$work/err" '^ +1 s:'
+start_load -c 50 -d 3 "tcp://$address"
 kill -TERM "$pid"
-await "$load"
-forget "$load"
-expect_status 0 "load through SIGTERM"
+end_load 0 "load through SIGTERM"
 expect_end "after the load"
 
 echo "the grace has an end"

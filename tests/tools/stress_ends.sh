@@ -6,21 +6,6 @@
 # shellcheck source=tests/tools/support.bash
 . "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 
-start_load() # ARGUMENTS...
-{
-    "$weft_stress" "$@" >"$work/out" 2>"$work/err" </dev/null &
-    load=$!
-    pids+=("$load")
-    await_line "$work/err" '^ +1 s:'
-}
-
-end_load() # STATUS WHAT
-{
-    await "$load"
-    forget "$load"
-    expect_status "$1" "$2"
-}
-
 for signal in INT TERM; do
     start_server "$weft_echo" 127.0.0.1:0
     start_load -c 100 -d 3600 --json "$work/figures" "tcp://$address"

@@ -13,6 +13,7 @@ limit=60    # seconds for whatever should end by itself
 pids=()     # servers that run
 address=    # of the server started last
 pid=        # of the server started last
+load=       # the stress tool's process, where it runs beside the script
 
 weft_echo=$build/weft-echo
 weft_stress=$build/weft-stress
@@ -21,7 +22,7 @@ clean_up()
 {
     local p
     exec 2>/dev/null # bash would report each as killed
-    for p in "${pids[@]:+${pids[@]}}"; do
+    for p in "${pids[@]}"; do
         kill -KILL "$p" && wait "$p" || true
     done
     rm -rf "$work"
@@ -111,7 +112,24 @@ forget() # PID
     for p in "${pids[@]}"; do
         [ "$p" = "$1" ] || left+=("$p")
     done
-    pids=("${left[@]:+${left[@]}}")
+    pids=("${left[@]}")
+}
+
+# Start the stress tool beside the script and wait until it has run for a second; sets load.
+start_load() # ARGUMENTS...
+{
+    : >"$work/err" # what an earlier run said must not be taken for this one's
+    "$weft_stress" "$@" >"$work/out" 2>"$work/err" </dev/null &
+    load=$!
+    pids+=("$load")
+    await_line "$work/err" '^ +1 s:'
+}
+
+end_load() # STATUS WHAT
+{
+    await "$load"
+    forget "$load"
+    expect_status "$1" "$2"
 }
 
 # Run the stress tool; its status is in `status`, what it said in $work/out and $work/err.
