@@ -107,14 +107,4 @@ void wf_shadow_free(wf_shadow *s)
     (void)s;
 }
 
-void wf_shadow_leave(wf_shadow *from, wf_shadow *to)
-{
-    (void)from, (void)to;
-}
-
-void wf_shadow_land(wf_shadow *self)
-{
-    (void)self;
-}
-
 #endif

@@ -21,6 +21,8 @@ enum {
     SLABS = 1 << 16, /* 16 million Gs */
     ARG_ALIGN = 64,
     ID_BATCH = 1024,
+    COLOURS = 8,
+    COLOUR_BYTES = 128,
     TOP_ZERO_BYTES = 16 /* where backtraces end */
 };
 
@@ -263,10 +265,17 @@ static void entry(wf_transfer t)
     }
 }
 
+/* Stacks begin at different places in their page, else all their frames lie in the same
+ * few sets of the cache.  Above are at least 16 zero bytes and the rest of their line. */
+static inline char *stack_start(const wf_g *gp)
+{
+    return gp->stack.top - ARG_ALIGN - (size_t)(gp->index % COLOURS) * COLOUR_BYTES;
+}
+
 static void make_context(wf_g *gp, size_t size)
 {
     gp->arg_room = size <= ARG_ALIGN ? ARG_ALIGN : (size + ARG_ALIGN - 1) & ~(size_t)(ARG_ALIGN - 1);
-    char *top = gp->stack.top - ARG_ALIGN; /* 16 zero bytes, and the rest of their line */
+    char *top = stack_start(gp);
     memset(gp->stack.top - TOP_ZERO_BYTES, 0, TOP_ZERO_BYTES);
     top -= gp->arg_room;
     gp->fctx = make_fcontext(top, gp->stack.size - (size_t)(gp->stack.top - top), entry);
@@ -283,7 +292,7 @@ static inline void prepare(wf_g *gp, const struct wf_start *s)
     gp->fn = s->fn;
     gp->arg = s->arg;
     if (s->size > 0)
-        gp->arg = memcpy(gp->stack.top - ARG_ALIGN - gp->arg_room, s->arg, s->size);
+        gp->arg = memcpy(stack_start(gp) - gp->arg_room, s->arg, s->size);
     gp->group = s->group;
     gp->group_fn = s->group_fn;
     gp->shield = 0;
@@ -315,34 +324,47 @@ static WF_COLD wf_g *take_special(const struct wf_start *s, uint8_t class)
     return gp;
 }
 
-static int start_check(const struct wf_start *s, uint8_t *class)
+static int start_check(const struct wf_start *s)
 {
-    *class = wf_the_sched.stack_class;
     if (!s->fn)
         return -EINVAL;
     if (s->size > WF_ARG_MOST || (s->size > 0 && !s->arg))
         return -EINVAL;
-    if (s->stack_size > 0 && wf_stack_class(s->stack_size, class) != 0)
-        return -EINVAL;
     return AO_load(&wf_the_sched.stopping) ? -ECANCELED : 0;
 }
 
-int wf_start(wf_m *mp, const struct wf_start *s)
+static inline void number_and_count(wf_p *pp, wf_g *gp)
 {
-    uint8_t class;
-    int     r = start_check(s, &class);
-    if (WF_UNLIKELY(r != 0))
-        return r;
-    wf_p *pp = mp->pp;
-    bool  special = s->name || class != wf_the_sched.stack_class;
-    wf_g *gp = WF_UNLIKELY(special) ? take_special(s, class) : cache_take(pp);
-    if (WF_UNLIKELY(!gp))
-        return -ENOMEM;
-    prepare(gp, s);
     if (WF_UNLIKELY(pp->next_id == pp->end_id))
         id_batch(pp);
     gp->id = pp->next_id++;
     wf_count(&pp->n_started, 1);
+}
+
+/* A name or a stack size of its own: not from the P's cache. */
+static WF_COLD int take_named(const struct wf_start *s, wf_g **out)
+{
+    uint8_t class = wf_the_sched.stack_class;
+    if (s->stack_size > 0 && wf_stack_class(s->stack_size, &class) != 0)
+        return -EINVAL;
+    *out = take_special(s, class);
+    return 0;
+}
+
+int wf_start(wf_m *mp, const struct wf_start *s)
+{
+    int   r = start_check(s);
+    wf_g *gp = NULL;
+    if (WF_LIKELY(r == 0)) {
+        if (WF_UNLIKELY(s->name || s->stack_size))
+            r = take_named(s, &gp);
+        else
+            gp = cache_take(mp->pp);
+    }
+    if (WF_UNLIKELY(!gp))
+        return r ? r : -ENOMEM;
+    prepare(gp, s);
+    number_and_count(mp->pp, gp);
     if (s->group)
         s->enlist(s->group, gp);
     wf_ready(mp, gp);
@@ -351,11 +373,12 @@ int wf_start(wf_m *mp, const struct wf_start *s)
 
 int wf_start_foreign(const struct wf_start *s)
 {
-    uint8_t class;
     if (!wf_sched_hold())
         return -ESRCH;
-    int   r = start_check(s, &class);
-    wf_g *gp = r == 0 ? take_special(s, class) : NULL;
+    wf_g *gp = NULL;
+    int   r = start_check(s);
+    if (r == 0)
+        r = take_named(s, &gp);
     if (gp) {
         prepare(gp, s);
         gp->id = 1 + AO_fetch_and_add_full(&gpool.next_id, 1);
@@ -368,9 +391,21 @@ int wf_start_foreign(const struct wf_start *s)
     return r;
 }
 
+static int go(const struct wf_start *s)
+{
+    wf_m *mp = wf_m_self();
+    if (WF_UNLIKELY(!mp || !mp->gp))
+        return wf_start_foreign(s);
+    mp = wf_enter("weft_go");
+    int r = wf_start(mp, s);
+    wf_leave(mp);
+    return r;
+}
+
 int weft_go(void (*fn)(void *arg), void *arg, size_t size)
 {
-    return weft_go_with(NULL, fn, arg, size);
+    struct wf_start s = { .fn = fn, .arg = arg, .size = size };
+    return go(&s);
 }
 
 int weft_go_with(const weft_go_options *opt, void (*fn)(void *arg), void *arg, size_t size)
@@ -380,13 +415,7 @@ int weft_go_with(const weft_go_options *opt, void (*fn)(void *arg), void *arg, s
         s.name = opt->name;
         s.stack_size = opt->stack_size;
     }
-    wf_m *mp = wf_m_self();
-    if (WF_UNLIKELY(!mp || !mp->gp))
-        return wf_start_foreign(&s);
-    mp = wf_enter("weft_go");
-    int r = wf_start(mp, &s);
-    wf_leave(mp);
-    return r;
+    return go(&s);
 }
 
 uint64_t weft_id(void)

@@ -16,6 +16,7 @@
 
 #define S wf_the_sched
 #define SPIN_NS (30 * WEFT_US)
+#define OLDEST_WAITS_NS (10 * WEFT_MS)
 #define BATCH_LOOK_NS (50 * WEFT_US)
 #define BATCH_SLOW_NS (16 * WEFT_US)
 
@@ -72,12 +73,31 @@ static wf_g *take_ring(wf_p *pp)
     return gp;
 }
 
+/*
+ * The oldest entry is due now and then, lest runnext and newer starts starve it: at once
+ * if it has run before; if all the ring has never run, only when it has waited for long,
+ * since a tree of starts wants its oldest, largest part last.
+ */
+static bool oldest_is_due(wf_p *pp)
+{
+    if (pp->runq.fresh < wf_runq_len(&pp->runq))
+        return true;
+    AO_t    head = AO_load(&pp->runq.head);
+    int64_t now = wf_now();
+    if (head != pp->oldest) {
+        pp->oldest = head;
+        pp->oldest_since = now;
+    }
+    return now - pp->oldest_since > OLDEST_WAITS_NS;
+}
+
 static wf_g *take_old(wf_m *mp)
 {
-    if (AO_load(&mp->pp->tick) % LOOK_TICKS != 0)
+    wf_p *pp = mp->pp;
+    if (AO_load(&pp->tick) % LOOK_TICKS != 0)
         return NULL;
     wf_g *gp = wf_global_take_one();
-    return gp ? gp : wf_runq_pop_head(&mp->pp->runq);
+    return gp || !oldest_is_due(pp) ? gp : wf_runq_pop_head(&pp->runq);
 }
 
 static wf_g *find_local(wf_m *mp)

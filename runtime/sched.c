@@ -242,7 +242,7 @@ static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit ho
         next = &mp->g0;
     }
     wf_shadow_leave(&self->shadow, &next->shadow);
-    return landed(jump_fcontext(next->fctx, mp), self);
+    return landed(wf_jump(next->fctx, mp), self);
 }
 
 wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit_fn)(wf_g *gp, void *arg), void *arg)
@@ -290,7 +290,7 @@ void wf_schedule(wf_m *mp)
         mp->gp = gp;
         gp->fresh = 0;
         wf_shadow_leave(&mp->g0.shadow, &gp->shadow);
-        wf_transfer t = jump_fcontext(gp->fctx, mp);
+        wf_transfer t = wf_jump(gp->fctx, mp);
         landed(t, &mp->g0); /* g0 never leaves its thread: mp is the same */
     }
 }

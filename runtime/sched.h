@@ -54,6 +54,8 @@ struct wf_p {
     unsigned      batch_left; /* owner: Gs of the last poll not yet run */
     unsigned      batch_run;
     int64_t       batch_time;
+    AO_t          oldest; /* owner: the ring's head as last seen by oldest_is_due */
+    int64_t       oldest_since;
     void         *buffers;    /* owner: free read buffers (net) */
     int           nbuffers;
     uint64_t      next_id, end_id; /* owner: coroutine numbers set aside */

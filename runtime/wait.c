@@ -49,17 +49,31 @@ enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const 
     return why;
 }
 
-bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
+/* On a thread that holds no P: the runtime must not end meanwhile. */
+static WF_NOINLINE enum wf_fire wake_foreign(wf_g *gp, wf_ticket t, enum wf_reason reason)
 {
-    wf_m *mp = wf_m_self();
-    bool  held = !(mp && mp->pp);
-    if (held && !wf_sched_hold()) /* no runtime, or it ends: nobody waits any more */
-        return false;
+    if (!wf_sched_hold()) /* none runs, or it ends: nobody waits any more */
+        return WF_LOST;
     enum wf_fire how = wf_token_fire(gp, t, reason);
     if (how == WF_WON_PARKED)
         wf_ready_anywhere(gp);
-    if (held)
-        wf_sched_release();
+    wf_sched_release();
+    return how;
+}
+
+bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
+{
+    wf_m *mp = wf_m_self();
+    if (WF_UNLIKELY(!mp || !mp->pp))
+        return wake_foreign(gp, t, reason) != WF_LOST;
+    bool outside = !AO_load(&mp->inside); /* a call marked [anywhere], by a coroutine */
+    if (outside)
+        wf_enter("a wake-up");
+    enum wf_fire how = wf_token_fire(gp, t, reason);
+    if (how == WF_WON_PARKED)
+        wf_ready(mp, gp);
+    if (outside)
+        wf_leave(mp);
     return how != WF_LOST;
 }
 
