@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * borrow.c - reading without a buffer of one's own: borrow and release, and the read
+ * buffers of each P.
+ *
+ * A borrow is a buffer in the chain of its coroutine (gp->borrow) that names the
+ * connection.  It holds the connection's turn to read, but no place in its fdlock, so a
+ * close elsewhere takes effect at once; the bytes stay until the borrow ends.  While a
+ * borrow waits it has no buffer.
+ *
+ * Buffers are taken newest first, so that few pages are touched; a P keeps BUFFERS_KEPT.
+ */
+#include "conn.h"
+#include "net.h"
+
+#include <stdlib.h>
+#include <weft/net.h>
+
+enum { BUFFER_BYTES = 16 << 10, BUFFERS_KEPT = 64 };
+
+typedef struct buffer {
+    struct buffer *next; /* in the P's list, or in the coroutine's chain */
+    uint64_t       conn; /* whose bytes these are */
+    char           data[];
+} buffer;
+
+/* ---- The P's buffers: all by the thread that holds the P ------------------------------ */
+
+static buffer *buffer_get(wf_p *pp)
+{
+    buffer *b = pp->buffers;
+    if (!b)
+        return malloc(sizeof *b + BUFFER_BYTES);
+    pp->buffers = b->next;
+    pp->nbuffers--;
+    return b;
+}
+
+static void buffer_put(wf_p *pp, buffer *b)
+{
+    if (pp->nbuffers >= BUFFERS_KEPT) {
+        free(b);
+        return;
+    }
+    b->next = pp->buffers;
+    pp->buffers = b;
+    pp->nbuffers++;
+}
+
+void wf_buffers_free(wf_p *pp)
+{
+    for (buffer *b; (b = pp->buffers);) {
+        pp->buffers = b->next;
+        free(b);
+    }
+    pp->nbuffers = 0;
+}
+
+/* ---- The coroutine's borrows ----------------------------------------------------------- */
+
+static void end_one(wf_m *mp, buffer *b)
+{
+    wf_fd_return_turn(mp, b->conn, WF_READ); /* a stale one has none */
+    buffer_put(mp->pp, b);
+}
+
+void wf_borrow_drop(wf_m *mp, uint64_t id)
+{
+    buffer *before = NULL, *b = mp->gp->borrow;
+    while (b && b->conn != id) {
+        before = b;
+        b = b->next;
+    }
+    if (!b)
+        return;
+    if (before)
+        before->next = b->next;
+    else
+        mp->gp->borrow = b->next;
+    end_one(mp, b);
+}
+
+void wf_borrow_end(wf_m *mp, wf_g *gp)
+{
+    for (buffer *b; (b = gp->borrow);) {
+        gp->borrow = b->next;
+        end_one(mp, b);
+    }
+}
+
+typedef struct attempt {
+    size_t  want;
+    buffer *b; /* out: holds what was received */
+} attempt;
+
+static ssize_t try_borrow(wf_op *op, void *arg)
+{
+    attempt *a = arg;
+    buffer  *b = buffer_get(op->mp->pp);
+    if (!b)
+        return -ENOMEM;
+    ssize_t r = wf_conn_receive(op, b->data, a->want);
+    if (r > 0)
+        a->b = b;
+    else
+        buffer_put(op->mp->pp, b);
+    return r;
+}
+
+/* The turn stays with the coroutine; the place is given back by wf_op_end. */
+static void keep(wf_op *op, buffer *b, uint64_t id)
+{
+    wf_g *gp = op->mp->gp;
+    b->conn = id;
+    b->next = gp->borrow;
+    gp->borrow = b;
+    op->turn = false;
+}
+
+ssize_t weft_conn_borrow(weft_conn c, const void **data, size_t max)
+{
+    wf_op   op;
+    attempt a = { max < BUFFER_BYTES ? max : BUFFER_BYTES, NULL };
+    ssize_t r = wf_conn_begin_read(&op, "weft_conn_borrow", c.id, max);
+    *data = NULL;
+    if (r == 0)
+        r = max > 0 ? wf_op_attempt(&op, try_borrow, &a) : -EINVAL;
+    if (r > 0) {
+        *data = a.b->data;
+        keep(&op, a.b, c.id);
+    }
+    wf_op_end(&op);
+    return r;
+}
+
+void weft_conn_release(weft_conn c)
+{
+    wf_m *mp = wf_enter("weft_conn_release");
+    wf_borrow_drop(mp, c.id);
+    wf_leave(mp);
+}

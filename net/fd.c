@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fd.c - the table of slots, places, the retry loop, and how a descriptor ends; see fd.h.
+ *
+ * The slots' memory is never given back.  The one retry loop of weft (wf_op_attempt) is
+ * here; nothing in it is particular to reading, writing, accepting or connecting.
+ */
+#include "fd.h"
+
+#include "net.h"
+#include "scarce.h"
+
+#include "runtime/coroutine.h"
+#include "runtime/epoll.h"
+#include "runtime/run.h"
+#include "runtime/sys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 1024, CHUNKS = (1 << 24) / CHUNK, DRAIN_ROUNDS = 4 };
+
+#define INDEX_MASK UINT64_C(0xffffff)
+#define DRAIN_MOST ((size_t)1 << 30)
+
+static volatile AO_t chunks[CHUNKS]; /* wf_fd *; set once, by CAS */
+
+/* The runtime is on a lower floor and knows nothing of descriptors but these. */
+static __attribute__((constructor)) void hook_up(void)
+{
+    wf_borrow_hook = wf_borrow_end;
+    wf_p_free_hook = wf_buffers_free;
+    wf_net_stop_hook = wf_net_stop;
+}
+
+/* ---- Slots -------------------------------------------------------------------------- */
+
+static inline wf_fd *slot_at(uint64_t id)
+{
+    size_t index = id & INDEX_MASK;
+    wf_fd *chunk = (wf_fd *)AO_load_acquire(&chunks[index / CHUNK]); /* pairs with slot_make */
+    return WF_LIKELY(chunk != NULL) ? &chunk[index % CHUNK] : NULL;
+}
+
+static wf_fd *slot_make(unsigned index)
+{
+    volatile AO_t *at = &chunks[index / CHUNK];
+    if (!AO_load_acquire(at)) { /* pairs with the CAS below */
+        wf_fd *made = aligned_alloc(WF_CACHELINE, CHUNK * sizeof(wf_fd));
+        if (!made)
+            return NULL;
+        memset(made, 0, CHUNK * sizeof(wf_fd)); /* all closed */
+        if (!AO_compare_and_swap_full(at, 0, (AO_t)made))
+            free(made); /* another thread was first */
+    }
+    return slot_at(index);
+}
+
+/* Registered, and a slot made ready that nobody can enter yet. */
+static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd **out)
+{
+    wf_poll_desc *pd;
+    int           r = wf_poll_open(fd, kind == WF_FD_CONN && type == WF_FD_TCP, &pd);
+    if (r < 0)
+        return r;
+    wf_fd *f = slot_make(pd->index);
+    if (!f) {
+        wf_poll_close(pd);
+        return -ENOMEM;
+    }
+    f->pd = pd;
+    f->held = -1;
+    f->kind = (uint8_t)kind;
+    f->type = (uint8_t)type;
+    f->eof = f->reset = false;
+    *out = f;
+    return 0;
+}
+
+static void publish(wf_fd *f, int fd, uint64_t *id)
+{
+    *id = wf_poll_id(f->pd);
+    wf_fdlock_open(&f->lock, fd);
+}
+
+int wf_fd_open(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
+{
+    wf_fd *f;
+    int    r = fd_register(fd, kind, type, &f);
+    if (r == 0)
+        publish(f, fd, id);
+    return r;
+}
+
+int wf_fd_adopt(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
+{
+    wf_fd *f;
+    int    r = fd_register(fd, kind, type, &f);
+    if (r < 0)
+        return r;
+    int was_set = wf_sys_nonblock(fd);
+    r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
+    if (r < 0) {
+        if (was_set == 0)
+            (void)wf_sys_restore(fd);
+        wf_poll_close(f->pd);
+        return r;
+    }
+    publish(f, fd, id);
+    return 0;
+}
+
+/* ---- The end of a descriptor --------------------------------------------------------- */
+
+/*
+ * Closing a TCP socket whose received bytes were not all read makes the kernel answer
+ * with a reset, which throws away what was written and not yet received.  A close must
+ * not do that, so what is there is dropped first.  (Bytes that come later still meet a
+ * reset: only a close that lingers could help that.)
+ */
+static void drain(const wf_fd *f)
+{
+    if (f->kind != WF_FD_CONN || f->type != WF_FD_TCP || f->eof || f->reset)
+        return;
+    for (int i = 0; i < DRAIN_ROUNDS; i++)
+        if (wf_sys_discard(f->lock.fd, DRAIN_MOST) <= 0)
+            return;
+}
+
+/* No user is left: the number goes.  Its registration goes first, or a duplicate of the
+ * descriptor in another process would keep it. */
+static void close_number(wf_fd *f)
+{
+    if (f->pd->pollable)
+        wf_netpoll_close(f->pd);
+    f->pd->pollable = false;
+    drain(f);
+    if (f->held >= 0)
+        wf_sys_close(f->held);
+    wf_sys_close(f->lock.fd);
+}
+
+static void leave(wf_fd *f)
+{
+    if (wf_fdlock_leave(&f->lock))
+        wf_poll_close(f->pd);
+}
+
+static inline void fulfil(wf_m *mp, wf_fd *f, enum wf_fdlock_duty duty)
+{
+    if (WF_LIKELY(duty == WF_DUTY_NONE))
+        return;
+    close_number(f);
+    leave(f);
+    wf_scarce_eased(mp);
+}
+
+int wf_op_close(wf_op *op, enum wf_close how)
+{
+    wf_fd *f = op->f;
+    if (!wf_fdlock_close(op->mp, &f->lock))
+        return -EBADF;
+    if (how == WF_CLOSE_RESET) {
+        struct linger now = { .l_onoff = 1, .l_linger = 0 };
+        f->reset = true;
+        (void)wf_sys_setsockopt(f->lock.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    wf_poll_unblock(op->mp, f->pd);
+    if (f->kind == WF_FD_LISTENER)
+        wf_scarce_eased(op->mp); /* one that waits out a shortage must see the close */
+    return 0;
+}
+
+void wf_fd_close_all(void)
+{
+    wf_scarce_reset();
+    unsigned count = wf_poll_cache_count();
+    for (unsigned i = 1; i < count; i++) {
+        wf_fd *f = slot_at(i);
+        bool   used = false;
+        if (!f)
+            continue;
+        if (wf_fdlock_abandon(&f->lock, &used) == WF_DUTY_CLOSE_FD)
+            close_number(f);
+        if (used)
+            wf_poll_close(f->pd);
+    }
+}
+
+/* ---- Operations ------------------------------------------------------------------------ */
+
+static inline bool matches(const wf_fd *f, uint64_t id, enum wf_fd_kind kind)
+{
+    return wf_poll_id(f->pd) == id && f->kind == kind;
+}
+
+static inline void enter(wf_op *op, const char *call)
+{
+    op->mp = wf_enter(call);
+    op->f = NULL;
+    op->turn = false;
+}
+
+int wf_op_begin(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind)
+{
+    enter(op, call);
+    wf_fd *f = slot_at(id);
+    if (!f || !wf_fdlock_ref(&f->lock))
+        return -EBADF;
+    op->f = f;
+    return matches(f, id, kind) ? 0 : -EBADF;
+}
+
+static WF_NOINLINE int wait_turn(wf_op *op)
+{
+    if (!wf_op_rest(op))
+        return -EBADF;
+    wf_fd *f = op->f;
+    int    r = wf_fdlock_wait(&op->mp, &f->lock, op->mode, &f->pd->side[op->mode].deadline);
+    op->turn = r == 0;
+    return wf_op_back(op) ? r : -EBADF;
+}
+
+int wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind,
+                     enum wf_mode mode)
+{
+    enter(op, call);
+    op->mode = mode;
+    if (wf_g_cancelled(op->mp->gp))
+        return -ECANCELED;
+    wf_fd *f = slot_at(id);
+    if (!f)
+        return -EBADF;
+    enum wf_fdlock_take got = wf_fdlock_take(&f->lock, mode);
+    if (got == WF_TAKE_CLOSED)
+        return -EBADF;
+    op->f = f;
+    op->turn = got == WF_TAKE_TURN;
+    if (!matches(f, id, kind))
+        return -EBADF;
+    return op->turn ? 0 : wait_turn(op);
+}
+
+void wf_op_end(wf_op *op)
+{
+    wf_fd *f = op->f;
+    if (f && op->turn)
+        fulfil(op->mp, f, wf_fdlock_release(op->mp, &f->lock, op->mode));
+    else if (f)
+        fulfil(op->mp, f, wf_fdlock_drop(&f->lock));
+    wf_leave(op->mp);
+}
+
+int wf_op_probe(const char *call, uint64_t id, enum wf_fd_kind kind)
+{
+    wf_op op;
+    int   r = wf_op_begin(&op, call, id, kind);
+    if (wf_g_cancelled(op.mp->gp))
+        r = -ECANCELED;
+    wf_op_end(&op);
+    return r;
+}
+
+bool wf_op_rest(wf_op *op)
+{
+    return wf_fdlock_rest(&op->f->lock);
+}
+
+bool wf_op_back(wf_op *op)
+{
+    if (WF_LIKELY(wf_fdlock_back(&op->f->lock)))
+        return true;
+    leave(op->f); /* closed meanwhile: the turn went with it */
+    op->f = NULL;
+    op->turn = false;
+    return false;
+}
+
+/* Besides what the poller knows: a deadline whose timer is late has passed all the same. */
+static inline int prepare(wf_op *op)
+{
+    wf_poll_desc *pd = op->f->pd;
+    if (wf_fdlock_passed(&pd->side[op->mode].deadline))
+        return -ETIMEDOUT;
+    return wf_poll_prepare(op->mp, pd, op->mode);
+}
+
+int wf_op_check(wf_op *op)
+{
+    int r = prepare(op);
+    return r < 0 ? r : 0;
+}
+
+ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg)
+{
+    for (;;) {
+        int r = prepare(op);
+        if (r < 0)
+            return r;
+        if (r == 0) {
+            ssize_t n = attempt(op, arg);
+            if (n == -EINTR)
+                continue;
+            if (n != -EAGAIN)
+                return n;
+        }
+        if (!wf_op_rest(op))
+            return -EBADF;
+        r = wf_poll_wait(&op->mp, op->f->pd, op->mode);
+        if (!wf_op_back(op))
+            return -EBADF;
+        if (r < 0)
+            return r;
+    }
+}
+
+bool wf_fd_return_turn(wf_m *mp, uint64_t id, enum wf_mode mode)
+{
+    wf_fd *f = slot_at(id);
+    if (!f || !wf_fdlock_ref(&f->lock))
+        return false;
+    bool same = wf_poll_id(f->pd) == id;
+    fulfil(mp, f, same ? wf_fdlock_release(mp, &f->lock, mode) : wf_fdlock_drop(&f->lock));
+    return same;
+}

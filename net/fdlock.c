@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fdlock.c - the transitions of the fdlock's word; see the table in fdlock.h.
+ *
+ * No other file changes the word.  Makes no system call and knows of no slot: what is to
+ * be closed or freed is told to the caller.
+ */
+#include "fdlock.h"
+
+static inline bool swap(wf_fdlock *l, AO_t old, AO_t new)
+{
+    return AO_compare_and_swap_full(&l->word, old, new); /* pairs with all others on the word */
+}
+
+void wf_fdlock_open(wf_fdlock *l, int fd)
+{
+    wf_assert(!(AO_load(&l->word) & WF_FDLOCK_OPEN) && AO_load(&l->word) >> 8 == 0);
+    l->fd = fd;
+    l->queue[WF_READ] = l->queue[WF_WRITE] = (wf_waitq){ { NULL, NULL } };
+    AO_store_release(&l->word, WF_FDLOCK_OPEN); /* pairs with the CAS of ref and take */
+}
+
+bool wf_fdlock_ref(wf_fdlock *l)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN))
+            return false;
+        if (swap(l, w, w + WF_FDLOCK_USER))
+            return true;
+    }
+}
+
+enum wf_fdlock_take wf_fdlock_take(wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN))
+            return WF_TAKE_CLOSED;
+        if (swap(l, w, (w | WF_FDLOCK_TURN(mode)) + WF_FDLOCK_USER))
+            return w & WF_FDLOCK_TURN(mode) ? WF_TAKE_BUSY : WF_TAKE_TURN;
+    }
+}
+
+/* The word after one user less. */
+static inline AO_t less_user(AO_t w, enum wf_fdlock_duty *duty)
+{
+    wf_assert(WF_FDLOCK_USERS(w) > 0);
+    w -= WF_FDLOCK_USER;
+    *duty = WF_DUTY_NONE;
+    if (WF_UNLIKELY(!(w & WF_FDLOCK_OPEN)) && WF_FDLOCK_USERS(w) == 0) {
+        *duty = WF_DUTY_CLOSE_FD;
+        w += WF_FDLOCK_PARKED;
+    }
+    return w;
+}
+
+enum wf_fdlock_duty wf_fdlock_drop(wf_fdlock *l)
+{
+    enum wf_fdlock_duty duty;
+    AO_t                w;
+    do
+        w = AO_load(&l->word);
+    while (!swap(l, w, less_user(w, &duty)));
+    return duty;
+}
+
+bool wf_fdlock_leave(wf_fdlock *l)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        wf_assert(!(w & WF_FDLOCK_OPEN) && WF_FDLOCK_PARKEDS(w) > 0);
+        if (swap(l, w, w - WF_FDLOCK_PARKED))
+            return (w - WF_FDLOCK_PARKED) >> 8 == 0;
+    }
+}
+
+/* ---- Parking ---------------------------------------------------------------------- */
+
+static bool move(wf_fdlock *l, AO_t from, AO_t to)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN))
+            return false;
+        if (swap(l, w, w - from + to))
+            return true;
+    }
+}
+
+bool wf_fdlock_rest(wf_fdlock *l)
+{
+    return move(l, WF_FDLOCK_USER, WF_FDLOCK_PARKED);
+}
+
+bool wf_fdlock_back(wf_fdlock *l)
+{
+    return move(l, WF_FDLOCK_PARKED, WF_FDLOCK_USER);
+}
+
+/* ---- Turns -------------------------------------------------------------------------- */
+
+static bool queue_empty(const wf_waitq *q)
+{
+    return !q->head.next || wf_list_empty(&q->head);
+}
+
+/* Under l->lock. */
+static void clear_bits(wf_fdlock *l, AO_t bits)
+{
+    AO_t w;
+    do
+        w = AO_load(&l->word);
+    while (!swap(l, w, w & ~bits));
+}
+
+/* Under l->lock: the turn is taken, or QUEUED is set for a caller about to enter the queue. */
+static int claim(wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN))
+            return -EBADF;
+        bool free = !(w & WF_FDLOCK_TURN(mode));
+        if (swap(l, w, w | (free ? WF_FDLOCK_TURN(mode) : WF_FDLOCK_QUEUED(mode))))
+            return free ? 0 : -EAGAIN;
+    }
+}
+
+/* The turn goes to the oldest who still waits, or to nobody. */
+static WF_NOINLINE void hand_over(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+{
+    bool parked = false;
+    wf_lock_acquire(&l->lock);
+    wf_g *gp = wf_waitq_take(&l->queue[mode], WF_EVENT, &parked);
+    if (!gp)
+        clear_bits(l, WF_FDLOCK_TURN(mode) | WF_FDLOCK_QUEUED(mode));
+    else if (queue_empty(&l->queue[mode]))
+        clear_bits(l, WF_FDLOCK_QUEUED(mode));
+    wf_lock_release(&l->lock);
+    if (gp && parked)
+        wf_ready(mp, gp);
+}
+
+enum wf_fdlock_duty wf_fdlock_release(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        enum wf_fdlock_duty duty;
+        AO_t                w = AO_load(&l->word);
+        wf_assert(w & WF_FDLOCK_TURN(mode));
+        if (WF_UNLIKELY(w & WF_FDLOCK_QUEUED(mode))) {
+            hand_over(mp, l, mode);
+            return wf_fdlock_drop(l);
+        }
+        if (swap(l, w, less_user(w & ~WF_FDLOCK_TURN(mode), &duty)))
+            return duty;
+    }
+}
+
+/* Under l->lock: ends the waits of one queue. */
+static void end_waits(wf_fdlock *l, enum wf_mode mode, enum wf_reason reason, wf_glist *out)
+{
+    bool parked;
+    for (wf_g *gp; (gp = wf_waitq_take(&l->queue[mode], reason, &parked));)
+        if (parked)
+            wf_glist_push(out, gp);
+    clear_bits(l, WF_FDLOCK_QUEUED(mode));
+}
+
+void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+{
+    wf_glist out;
+    wf_fence(); /* the deadline was stored; pairs with the CAS of claim */
+    if (!(AO_load(&l->word) & WF_FDLOCK_QUEUED(mode)))
+        return;
+    wf_glist_init(&out);
+    wf_lock_acquire(&l->lock);
+    end_waits(l, mode, WF_TIMEOUT, &out);
+    wf_lock_release(&l->lock);
+    wf_ready_list(mp, &out);
+}
+
+bool wf_fdlock_close(wf_m *mp, wf_fdlock *l)
+{
+    wf_glist out;
+    AO_t     w;
+    do {
+        w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN))
+            return false;
+    } while (!swap(l, w, w & ~WF_FDLOCK_OPEN));
+    if (!(w & (WF_FDLOCK_QUEUED(WF_READ) | WF_FDLOCK_QUEUED(WF_WRITE))))
+        return true;
+    wf_glist_init(&out);
+    wf_lock_acquire(&l->lock);
+    end_waits(l, WF_READ, WF_CLOSE, &out);
+    end_waits(l, WF_WRITE, WF_CLOSE, &out);
+    wf_lock_release(&l->lock);
+    wf_ready_list(mp, &out);
+    return true;
+}
+
+enum wf_fdlock_duty wf_fdlock_abandon(wf_fdlock *l, bool *used)
+{
+    AO_t w = AO_load(&l->word);
+    bool open = w & WF_FDLOCK_OPEN || WF_FDLOCK_USERS(w) > 0;
+    *used = open || WF_FDLOCK_PARKEDS(w) > 0;
+    AO_store_release(&l->word, 0); /* pairs with the loads of the next run */
+    return open ? WF_DUTY_CLOSE_FD : WF_DUTY_NONE;
+}
+
+/* ---- Waiting for the turn ------------------------------------------------------------ */
+
+/* Queues the current G: 0 it has the turn already, -EAGAIN it waits as *t, -EBADF. */
+static int enqueue(wf_m *mp, wf_fdlock *l, enum wf_mode mode, wf_ticket *t)
+{
+    wf_lock_acquire(&l->lock);
+    int r = claim(l, mode);
+    if (r == -EAGAIN) {
+        *t = wf_wait_arm(mp);
+        wf_waitq_add(&l->queue[mode], mp->gp, *t);
+    }
+    wf_lock_release(&l->lock);
+    return r;
+}
+
+/* The current G gave up. */
+static void dequeue(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+{
+    wf_lock_acquire(&l->lock);
+    wf_waitq_forget(mp->gp);
+    if (queue_empty(&l->queue[mode]))
+        clear_bits(l, WF_FDLOCK_QUEUED(mode));
+    wf_lock_release(&l->lock);
+}
+
+int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline)
+{
+    for (;;) {
+        wf_ticket t = 0;
+        if (wf_fdlock_passed(deadline))
+            return -ETIMEDOUT;
+        int r = enqueue(*mp, l, mode, &t);
+        if (r != -EAGAIN)
+            return r;
+        /* The deadline anew, after the CAS: see the header. */
+        enum wf_reason why = wf_wait(mp, t, wf_fdlock_deadline(deadline),
+                                     mode == WF_READ ? "turn to read" : "turn to write");
+        if (why == WF_EVENT)
+            return 0;
+        dequeue(*mp, l, mode);
+        if (why != WF_TIMEOUT) /* or else the deadline may only have changed: look again */
+            return wf_reason_error(why);
+    }
+}
