@@ -8,8 +8,6 @@
 
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
-void  __tsan_destroy_fiber(void *fiber);
-void  __tsan_switch_to_fiber(void *fiber, unsigned flags);
 
 void wf_shadow_thread(wf_shadow *s)
 {
@@ -23,29 +21,7 @@ void wf_shadow_stack(wf_shadow *s, void *bottom, size_t size)
         s->fiber = __tsan_create_fiber(0);
 }
 
-void wf_shadow_free(wf_shadow *s)
-{
-    if (s->fiber)
-        __tsan_destroy_fiber(s->fiber);
-    s->fiber = NULL;
-}
-
-/* No synchronisation is implied (flag 1): the scheduler's own must order things. */
-void wf_shadow_leave(wf_shadow *from, wf_shadow *to)
-{
-    (void)from;
-    __tsan_switch_to_fiber(to->fiber, 1);
-}
-
-void wf_shadow_land(wf_shadow *self)
-{
-    (void)self;
-}
-
 #elif WF_ASAN
-
-void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
-void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *size);
 
 void wf_shadow_thread(wf_shadow *s)
 {
@@ -64,21 +40,6 @@ void wf_shadow_stack(wf_shadow *s, void *bottom, size_t size)
     s->bottom = bottom;
     s->size = size;
     s->fake = NULL;
-}
-
-void wf_shadow_free(wf_shadow *s)
-{
-    s->fake = NULL;
-}
-
-void wf_shadow_leave(wf_shadow *from, wf_shadow *to)
-{
-    __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
-}
-
-void wf_shadow_land(wf_shadow *self)
-{
-    __sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
 }
 
 #else
@@ -100,11 +61,6 @@ void wf_shadow_stack(wf_shadow *s, void *bottom, size_t size)
 #else
     (void)bottom, (void)size;
 #endif
-}
-
-void wf_shadow_free(wf_shadow *s)
-{
-    (void)s;
 }
 
 #endif

@@ -85,20 +85,36 @@ typedef struct wf_shadow {
 
 void wf_shadow_thread(wf_shadow *s); /* of the calling thread's own stack */
 void wf_shadow_stack(wf_shadow *s, void *bottom, size_t size); /* of a fresh coroutine */
-void wf_shadow_free(wf_shadow *s);
 /* Around each jump: leave on the old stack, land as the first thing on the new. */
-#if WF_TSAN || WF_ASAN
-void wf_shadow_leave(wf_shadow *from, wf_shadow *to);
-void wf_shadow_land(wf_shadow *self);
-#else
-static inline void wf_shadow_leave(wf_shadow *from, wf_shadow *to)
-{
-    (void)from, (void)to;
-}
-static inline void wf_shadow_land(wf_shadow *self)
-{
-    (void)self;
-}
+#if WF_TSAN
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+#elif WF_ASAN
+void __sanitizer_start_switch_fiber(void **fake, const void *bottom, size_t size);
+void __sanitizer_finish_switch_fiber(void *fake, const void **bottom, size_t *size);
 #endif
+
+/* Inlined always: TSan marks each function's end on the fibre that is current then. */
+static inline __attribute__((always_inline)) void wf_shadow_leave(wf_shadow *from, wf_shadow *to)
+{
+#if WF_TSAN
+    /* Flag 0: what this thread did before the switch comes before what it does after it.
+     * Between threads nothing is implied: the scheduler's own atomics must order that. */
+    (void)from;
+    __tsan_switch_to_fiber(to->fiber, 0);
+#elif WF_ASAN
+    __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
+#else
+    (void)from, (void)to;
+#endif
+}
+
+static inline __attribute__((always_inline)) void wf_shadow_land(wf_shadow *self)
+{
+#if WF_ASAN
+    __sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
+#else
+    (void)self;
+#endif
+}
 
 #endif

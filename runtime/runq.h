@@ -80,9 +80,9 @@ static inline bool wf_runq_push(wf_runq *q, wf_g *gp)
     AO_t head = AO_load_acquire(&q->head); /* pairs with wf_runq_advance: the slot was read */
     if (tail - head >= WF_RUNQ_SIZE)
         return false;
+    q->fresh = gp->fresh ? q->fresh + 1 : 0; /* before a thief can have it */
     AO_store(&q->slots[tail & WF_RUNQ_MASK], (AO_t)gp);
     AO_store_release(&q->tail, tail + 1); /* pairs with the acquire in wf_runq_steal */
-    q->fresh = gp->fresh ? q->fresh + 1 : 0;
     return true;
 }
 
