@@ -6,6 +6,10 @@
  * A message of up to 64 KiB is one write and one read.  Of a longer one only 64 KiB are ever
  * under way: an echo server stops reading when nobody reads what it sends, so a client that
  * wrote it all first would wait for the server and the server for it.
+ *
+ * Where nothing but the message is under way, a read asks for a few bytes more.  So a byte too
+ * many shows at once, and the whole message is a short read: it tells weft that the socket is
+ * empty, and the next read waits straight away instead of trying in vain first.
  */
 #include "conn.h"
 
@@ -46,6 +50,12 @@ static void write_failed(struct conn *cn, const struct place *at, ssize_t err)
                (unsigned long long)at->request, at->offset, strerror((int)-err));
 }
 
+static void too_many(struct conn *cn, size_t bytes)
+{
+    errors_add(&cn->load->errors, ERROR_EXTRA, "connection %u: %zu bytes more than were sent",
+               cn->id, bytes);
+}
+
 static void wrong_byte(struct conn *cn, const struct place *at, size_t right)
 {
     errors_add(&cn->load->errors, ERROR_MISMATCH,
@@ -64,7 +74,6 @@ static void read_failed(struct conn *cn, const struct place *at, ssize_t n, size
 
     switch (n) {
     case 0:
-    case -EPIPE:
         errors_add(e, ERROR_EOF,
                    "connection %u, request %llu: the stream ended after %zu of %u "
                    "bytes",
@@ -95,18 +104,36 @@ static bool send_piece(struct conn *cn, const struct place *at, size_t n)
     return true;
 }
 
+/* n bytes, and up to `spare` more if they are there; *why is what the last read returned. */
+static size_t read_at_least(struct conn *cn, size_t n, size_t spare, ssize_t *why)
+{
+    size_t done = 0;
+
+    do {
+        *why = weft_conn_read(cn->handle, read_bytes(cn) + done, n - done + spare);
+        done += *why > 0 ? (size_t)*why : 0;
+    } while (*why > 0 && done < n);
+    return done;
+}
+
 static bool read_piece(struct conn *cn, const struct place *at, size_t n)
 {
-    size_t  done = 0;
-    ssize_t got = weft_conn_read_full(cn->handle, read_bytes(cn), n, &done);
-    size_t  right = pattern_check(read_bytes(cn), done, at->base, at->offset);
+    const size_t spare = n == cn->load->options->bytes ? CONN_SPARE_BYTES : 0;
+    ssize_t      why;
+    const size_t done = read_at_least(cn, n, spare, &why);
+    const size_t checked = done < n ? done : n;
+    const size_t right = pattern_check(read_bytes(cn), checked, at->base, at->offset);
 
-    if (right < done) {
+    if (right < checked) {
         wrong_byte(cn, at, right);
         return false;
     }
     if (done < n) {
-        read_failed(cn, at, got, done);
+        read_failed(cn, at, why, done);
+        return false;
+    }
+    if (done > n) {
+        too_many(cn, done - n);
         return false;
     }
     return true;
@@ -147,7 +174,7 @@ void conn_finish(struct conn *cn)
     weft_conn_close_write(cn->handle);
     ssize_t n = weft_conn_read(cn->handle, read_bytes(cn), cn->load->piece);
     if (n > 0) {
-        errors_add(e, ERROR_EXTRA, "connection %u: %zd bytes more than were sent", cn->id, n);
+        too_many(cn, (size_t)n);
     } else if (n < 0 && n != -ETIMEDOUT) { /* a server may keep its half open: no byte is lost */
         errors_add(e, ERROR_READ, "connection %u: read of the end: %s", cn->id, strerror((int)-n));
     }

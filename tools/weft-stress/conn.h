@@ -5,6 +5,8 @@
 
 #include "load.h"
 
+#define CONN_SPARE_BYTES ((size_t)8) /* that a read may bring beyond the message */
+
 /*
  * Send the message of that number and read it back.  False: it failed, the error was counted,
  * and the stream is of no more use.

@@ -34,12 +34,11 @@ struct conn *load_conn(const struct load *l, uint32_t id)
 
 int load_init(struct load *l, const struct options *options)
 {
-    const size_t unrounded = sizeof(struct conn);
-
     memset(l, 0, sizeof(*l));
     l->options = options;
     l->piece = options->bytes <= WHOLE_BYTES ? options->bytes : PIECE_BYTES;
-    l->stride = (unrounded + 2 * l->piece + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    const size_t needed = sizeof(struct conn) + 2 * l->piece + CONN_SPARE_BYTES;
+    l->stride = (needed + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     l->conns = aligned_alloc(CACHE_LINE, options->connections * l->stride);
     l->latency = aligned_alloc(CACHE_LINE, sizeof(*l->latency));
     if (l->conns == NULL || l->latency == NULL) {

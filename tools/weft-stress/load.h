@@ -28,7 +28,7 @@ struct conn {
     atomic_bool      ready;    /* set by its dialler after the first echo, with release */
     _Atomic uint64_t requests; /* echoed and right; written by its own coroutine, relaxed */
     weft_time        last;     /* when the last of them was; its own coroutine's */
-    /* Behind it: the message sent, then the message read, `piece` bytes each. */
+    /* Behind it: the message sent, then the message read: `piece` bytes each, and spare ones. */
 };
 
 struct load {

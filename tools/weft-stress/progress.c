@@ -42,8 +42,9 @@ static void show_ramp(struct progress *p)
     put(p, text);
 }
 
-static void show_run(struct progress *p, weft_time start)
+static void show_run(struct progress *p)
 {
+    const weft_time start = atomic_load(&p->load->start);
     const weft_time now = weft_now();
     const weft_time since = p->at > 0 ? p->at : start;
     const uint64_t  requests = load_requests(p->load);
@@ -58,19 +59,25 @@ static void show_run(struct progress *p, weft_time start)
     p->at = now;
 }
 
+/* The next whole second counted from a point in time. */
+static weft_time next_second(weft_time from)
+{
+    return from + ((weft_now() - from) / WEFT_S + 1) * WEFT_S;
+}
+
 int progress_show(void *arg)
 {
     struct progress p = { .load = arg, .terminal = isatty(STDERR_FILENO) == 1 };
-    weft_time       next = weft_after(WEFT_S);
+    weft_time       from = weft_now();
 
-    while (weft_sleep_until(next) == 0) {
+    while (weft_sleep_until(next_second(from)) == 0) {
         const weft_time start = atomic_load(&p.load->start);
         if (start == 0) {
             show_ramp(&p);
-        } else {
-            show_run(&p, start);
+        } else if (from == start) {
+            show_run(&p);
         }
-        next += WEFT_S;
+        from = start == 0 ? from : start; /* whole seconds of the run, whenever it began */
     }
     if (p.terminal && p.shown) {
         put(&p, "");
