@@ -31,16 +31,15 @@ struct client {
     size_t begin, size; /* of held: still to be written is held[begin, size) */
 };
 
-/* What an event's data points to is a client, or one of these two. */
-static struct client listener, term;
-static int           epoll_fd;
-static bool          out_of_files; /* connections wait because accept found no descriptor */
+static struct client *clients; /* by descriptor */
+static int            listener, term, epoll_fd;
+static bool           out_of_files; /* connections wait because accept found no descriptor */
 
-static void watch(struct client *c, uint32_t events)
+static void watch(int fd, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = c };
+    struct epoll_event event = { .events = events, .data.fd = fd };
 
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         fprintf(stderr, "echo_epoll: epoll_ctl: %m\n");
         exit(1);
     }
@@ -52,28 +51,23 @@ static void accept_clients(void)
 {
     int fd;
 
-    while ((fd = accept4(listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0 ||
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0 ||
            errno == ECONNABORTED) {
         if (fd < 0) {
             continue; /* that one left while it waited */
         }
-        struct client *c = calloc(1, sizeof(*c));
-        if (c == NULL) {
-            close(fd);
-            continue;
-        }
         no_delay(fd);
-        c->fd = fd;
-        watch(c, CLIENT_EVENTS);
+        clients[fd] = (struct client){ .fd = fd };
+        watch(fd, CLIENT_EVENTS);
     }
     out_of_files = errno == EMFILE || errno == ENFILE;
 }
 
 static void drop(struct client *c)
 {
-    close(c->fd);
     free(c->held);
-    free(c);
+    c->held = NULL;
+    close(c->fd);
     if (out_of_files) {
         accept_clients(); /* now there is a descriptor, and the edge is long past */
     }
@@ -82,11 +76,8 @@ static void drop(struct client *c)
 /* How many bytes went; -1: the client is gone. */
 static ssize_t write_some(struct client *c, const char *data, size_t n)
 {
-    ssize_t written;
+    const ssize_t written = send(c->fd, data, n, MSG_NOSIGNAL);
 
-    do {
-        written = send(c->fd, data, n, MSG_NOSIGNAL);
-    } while (written < 0 && errno == EINTR);
     return written < 0 && errno == EAGAIN ? 0 : written;
 }
 
@@ -122,7 +113,7 @@ static bool release(struct client *c)
 /* After a turn's worth of reads, queue behind the others: MOD reports again what is there. */
 static bool queue_again(struct client *c)
 {
-    struct epoll_event event = { .events = CLIENT_EVENTS, .data.ptr = c };
+    struct epoll_event event = { .events = CLIENT_EVENTS, .data.fd = c->fd };
 
     return epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
@@ -168,11 +159,16 @@ static void start(const char *address)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    term.fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    term = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    listener.fd = listen_on("echo_epoll", address, SOCK_NONBLOCK);
-    watch(&listener, EPOLLIN | EPOLLET);
-    watch(&term, EPOLLIN);
+    listener = listen_on("echo_epoll", address, SOCK_NONBLOCK);
+    clients = calloc(most_files(), sizeof(*clients));
+    if (clients == NULL) {
+        fputs("echo_epoll: no memory for the clients\n", stderr);
+        exit(1);
+    }
+    watch(listener, EPOLLIN | EPOLLET);
+    watch(term, EPOLLIN);
 }
 
 int main(int argc, char **argv)
@@ -182,14 +178,14 @@ int main(int argc, char **argv)
         struct epoll_event events[EVENTS];
         const int          n = epoll_wait(epoll_fd, events, EVENTS, -1);
         for (int i = 0; i < n; i++) {
-            struct client *c = events[i].data.ptr;
-            if (c == &term) {
+            const int fd = events[i].data.fd;
+            if (fd == term) {
                 return 0;
             }
-            if (c == &listener) {
+            if (fd == listener) {
                 accept_clients();
             } else {
-                on_client(c, events[i].events);
+                on_client(&clients[fd], events[i].events);
             }
         }
     }

@@ -46,6 +46,17 @@ static void announce(int listener)
     fflush(stdout);
 }
 
+/* Raises the limit on open files as far as it goes, and returns it. */
+static size_t most_files(void)
+{
+    struct rlimit files = { 0, 0 };
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    return files.rlim_cur;
+}
+
 /*
  * A listening socket, its address printed; flags are those of socket(2).  A bad address ends
  * the program: one line on stderr, exit status 2.
@@ -54,7 +65,6 @@ static int listen_on(const char *program, const char *address, int flags)
 {
     const int          on = 1;
     struct sockaddr_in where;
-    struct rlimit      files;
 
     if (address == NULL || !parse_address(address, &where)) {
         fprintf(stderr,
@@ -63,10 +73,7 @@ static int listen_on(const char *program, const char *address, int flags)
                 program, address == NULL ? "" : address);
         exit(2);
     }
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    most_files();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
