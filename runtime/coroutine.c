@@ -97,9 +97,10 @@ static wf_g *g_new(uint8_t class)
 
 /* ---- Caches ------------------------------------------------------------------ */
 
-static wf_g *batch_pop(struct free_class *fc)
+static wf_g *batch_pop(struct free_class *fc, bool *cold)
 {
-    wf_g **from = fc->warm ? &fc->warm : &fc->cold;
+    *cold = !fc->warm;
+    wf_g **from = *cold ? &fc->cold : &fc->warm;
     wf_g  *batch = *from;
     if (!batch)
         return NULL;
@@ -109,10 +110,10 @@ static wf_g *batch_pop(struct free_class *fc)
     return batch;
 }
 
-static wf_g *pool_take(uint8_t class)
+static wf_g *pool_take(uint8_t class, bool *cold)
 {
     wf_lock_acquire(&gpool.lock);
-    wf_g *batch = batch_pop(&gpool.classes[class]);
+    wf_g *batch = batch_pop(&gpool.classes[class], cold);
     wf_lock_release(&gpool.lock);
     return batch;
 }
@@ -128,12 +129,24 @@ static void pool_give(wf_g *batch, unsigned n)
     wf_lock_release(&gpool.lock);
 }
 
+/* Gs that never left the pool, to their cold batches. */
+static void pool_give_cold(wf_g *batch, unsigned n)
+{
+    struct free_class *fc = &gpool.classes[batch->stack.class];
+    batch->batch = n;
+    wf_lock_acquire(&gpool.lock);
+    batch->wait_next = fc->cold;
+    fc->cold = batch;
+    wf_lock_release(&gpool.lock);
+}
+
 static WF_NOINLINE bool cache_fill(wf_p *pp)
 {
     wf_g *batch = pp->spare;
+    bool  cold;
     pp->spare = NULL;
     if (!batch)
-        batch = pool_take(wf_the_sched.stack_class);
+        batch = pool_take(wf_the_sched.stack_class, &cold);
     else
         batch->batch = G_BATCH;
     if (!batch)
@@ -212,6 +225,8 @@ static void cool_batch(wf_g *batch)
     wf_stack *stacks[G_BATCH];
     int       n = 0;
     for (wf_g *gp = batch; gp; gp = gp->link) {
+        if (gp->stack.cold)
+            continue;
         gp->fctx = NULL; /* its context goes with its pages */
         stacks[n++] = &gp->stack;
     }
@@ -219,11 +234,13 @@ static void cool_batch(wf_g *batch)
     AO_fetch_and_add_full(&gpool.n_warm, (AO_t)-n);
 }
 
-static void trim_class(struct free_class *fc)
+/* True: there is more to give back, if it is not needed until the next time. */
+static bool trim_class(struct free_class *fc)
 {
     wf_lock_acquire(&gpool.lock);
     wf_g *old = fc->low ? detach_oldest(fc, fc->low) : NULL;
     fc->low = fc->n_warm;
+    bool more = fc->n_warm > 0;
     wf_lock_release(&gpool.lock);
     while (old) {
         wf_g *next = old->wait_next;
@@ -234,16 +251,15 @@ static void trim_class(struct free_class *fc)
         wf_lock_release(&gpool.lock);
         old = next;
     }
+    return more;
 }
 
 bool wf_g_trim(void)
 {
-    bool warm = false;
-    for (int c = 0; c < WF_STACK_CLASSES; c++) {
-        trim_class(&gpool.classes[c]);
-        warm = warm || gpool.classes[c].n_warm > 0;
-    }
-    return warm;
+    bool more = false;
+    for (int c = 0; c < WF_STACK_CLASSES; c++)
+        more = trim_class(&gpool.classes[c]) || more;
+    return more;
 }
 
 void (*wf_borrow_hook)(wf_m *mp, wf_g *gp);
@@ -274,7 +290,9 @@ static inline char *stack_start(const wf_g *gp)
 
 static void make_context(wf_g *gp, size_t size)
 {
-    gp->arg_room = size <= ARG_ALIGN ? ARG_ALIGN : (size + ARG_ALIGN - 1) & ~(size_t)(ARG_ALIGN - 1);
+    gp->arg_room = (unsigned)(size + ARG_ALIGN - 1) / ARG_ALIGN * ARG_ALIGN;
+    if (gp->arg_room == 0)
+        gp->arg_room = ARG_ALIGN;
     char *top = stack_start(gp);
     memset(gp->stack.top - TOP_ZERO_BYTES, 0, TOP_ZERO_BYTES);
     top -= gp->arg_room;
@@ -309,11 +327,10 @@ static WF_NOINLINE void id_batch(wf_p *pp)
 
 static WF_COLD wf_g *take_special(const struct wf_start *s, uint8_t class)
 {
-    wf_g *gp = pool_take(class);
-    if (gp && gp->batch > 1) { /* one of a batch: the rest goes back */
-        wf_g *rest = gp->link;
-        pool_give(rest, gp->batch - 1);
-    }
+    bool  cold;
+    wf_g *gp = pool_take(class, &cold);
+    if (gp && gp->batch > 1) /* one of a batch: the rest goes back */
+        (cold ? pool_give_cold : pool_give)(gp->link, gp->batch - 1);
     if (!gp)
         gp = g_new(class);
     if (gp && s->name && !(gp->name = strdup(s->name))) {
@@ -376,16 +393,19 @@ int wf_start_foreign(const struct wf_start *s)
     if (!wf_sched_hold())
         return -ESRCH;
     wf_g *gp = NULL;
-    int   r = start_check(s);
+    AO_fetch_and_add_full(&wf_the_sched.n_started, 1);
+    wf_fence_after_rmw(); /* counted, then checked; pairs with the stop: flag, then count */
+    int r = start_check(s);
     if (r == 0)
         r = take_named(s, &gp);
     if (gp) {
         prepare(gp, s);
         gp->id = 1 + AO_fetch_and_add_full(&gpool.next_id, 1);
-        AO_fetch_and_add_full(&wf_the_sched.n_started, 1);
         wf_ready_anywhere(gp);
-    } else if (r == 0) {
-        r = -ENOMEM;
+    } else {
+        r = r ? r : -ENOMEM;
+        AO_fetch_and_add_full(&wf_the_sched.n_finished, 1);
+        wf_live_changed();
     }
     wf_sched_release();
     return r;

@@ -77,16 +77,20 @@ static void cancel_locked(struct group *g)
     }
 }
 
-void weft_group_cancel(weft_group *group)
+static void cancel(struct group *g)
 {
-    struct group *g = group_of(group);
-    wf_m         *mp = wf_m_self();
-    bool          inside = mp && mp->gp;
-    if (inside)
-        mp = wf_enter("weft_group_cancel");
     wf_lock_acquire(&g->lock);
     cancel_locked(g);
     wf_lock_release(&g->lock);
+}
+
+void weft_group_cancel(weft_group *group)
+{
+    wf_m *mp = wf_m_self();
+    bool  inside = mp && mp->gp;
+    if (inside)
+        mp = wf_enter("weft_group_cancel");
+    cancel(group_of(group));
     if (inside)
         wf_leave(mp);
 }
@@ -140,28 +144,40 @@ static void leave(struct group *g)
         g = drop(g);
 }
 
-/* One more; the first attaches the group to the starter's. */
+/* Under both locks. */
+static void attach_to(struct group *g, struct group *parent)
+{
+    if (parent->cancelled) {
+        cancel_locked(g);
+        return;
+    }
+    g->parent = parent;
+    parent->count++;
+    wf_list_append(&parent->children, &g->node);
+}
+
+/*
+ * One more.  The first attaches the group to the starter's.  A group that is empty has no
+ * children, so it is no ancestor of that one: no circle of locks or of groups can arise.
+ */
 static int join(struct group *g, struct group *parent)
 {
-    if (parent)
-        wf_lock_acquire(&parent->lock);
     wf_lock_acquire(&g->lock);
     init_lists(g);
     bool attach = parent && g->count == 0 && !g->parent;
-    if (attach && parent->cancelled)
-        cancel_locked(g);
-    int r = g->cancelled ? -ECANCELED : 0;
-    if (r == 0) {
-        g->count++;
-        if (attach) {
-            g->parent = parent;
-            parent->count++;
-            wf_list_append(&parent->children, &g->node);
-        }
-    }
-    wf_lock_release(&g->lock);
-    if (parent)
+    if (attach) { /* again, in the order of locks */
+        wf_lock_release(&g->lock);
+        wf_lock_acquire(&parent->lock);
+        wf_lock_acquire(&g->lock);
+        init_lists(g);
+        if (g->count == 0 && !g->parent)
+            attach_to(g, parent);
         wf_lock_release(&parent->lock);
+    }
+    int r = g->cancelled ? -ECANCELED : 0;
+    if (r == 0)
+        g->count++;
+    wf_lock_release(&g->lock);
     return r;
 }
 
@@ -267,8 +283,7 @@ static int wait_once(wf_m **mp, weft_group *group, weft_time deadline, int *firs
     wf_g         *gp = (*mp)->gp;
     struct group *g = group_of(group);
     if (!*told && wf_g_cancelled(gp)) {
-        weft_group_cancel(group);
-        AO_store(&(*mp)->inside, 1); /* the call above left */
+        cancel(g);
         *told = true;
     }
     wf_ticket t = *told ? wf_wait_arm_shielded(*mp) : wf_wait_arm(*mp);

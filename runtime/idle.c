@@ -228,21 +228,21 @@ static void doze(wf_m *mp)
     mp->nextp = NULL;
 }
 
-static bool join_idle(wf_m *mp)
+/* Under sched.lock.  One that joins while the runtime stops is found by m.c's wake_all. */
+static void join_idle(wf_m *mp)
 {
-    if (AO_load(&S.stopped))
-        return false;
     mp->link = S.idle_m;
     S.idle_m = mp;
-    return true;
 }
 
 void wf_stop_m(wf_m *mp)
 {
     wf_lock_acquire(&S.lock);
-    bool joined = join_idle(mp);
+    bool stopped = AO_load(&S.stopped);
+    if (!stopped)
+        join_idle(mp);
     wf_lock_release(&S.lock);
-    if (joined)
+    if (!stopped)
         doze(mp);
 }
 

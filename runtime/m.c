@@ -190,12 +190,12 @@ static int ps_make(int procs)
     return 0;
 }
 
-/* All but the lock, which a thread that an earlier run abandoned may hold just now. */
+/* All but the lock and the gate, which other threads may be looking at just now. */
 static void reset(void)
 {
     char *after = (char *)&S.lock + sizeof S.lock;
     memset(&S, 0, offsetof(wf_sched, lock));
-    memset(after, 0, (size_t)((char *)(&S + 1) - after));
+    memset(after, 0, (size_t)((char *)&S.gate - after));
 }
 
 int wf_proc_start(int procs, int max_threads)
@@ -240,7 +240,8 @@ static bool all_gone(bool take, bool *abandoned)
     for (wf_m *mp = S.all_m; mp; mp = mp->all) {
         if (mp->exited)
             continue;
-        bool gone = mp->in_block || has_lost_p(mp);
+        bool blocked = mp->in_block && !AO_load_acquire(&mp->inside); /* done with the handoff */
+        bool gone = blocked || has_lost_p(mp);
         mp->zombie = gone;
         *abandoned = *abandoned || gone;
         all = all && gone;
@@ -303,6 +304,7 @@ int wf_proc_first(void)
     AO_store_release(&pp->status, WF_P_RUNNING);
     wf_m *mp = wf_m_new_locked(pp, false);
     wf_lock_release(&S.lock);
+    wf_sysmon_wake();
     int r = wf_m_launch(mp);
     if (r != 0) {
         S.all_m = NULL;

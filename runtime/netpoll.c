@@ -20,6 +20,7 @@ static void reset(wf_poll_desc *pd, int fd, bool stream_tcp)
     pd->closing = false;
     pd->short_rule = stream_tcp;
     AO_store(&pd->urgent, 0);
+    pd->urgent_at = pd->urgent_seen = 0;
     AO_store(&pd->sticky, 0);
     for (int m = WF_READ; m <= WF_WRITE; m++) {
         wf_poll_side *side = &pd->side[m];
@@ -101,10 +102,14 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
         return -ECANCELED;
     wf_lock_acquire(&pd->lock);
     int r = error_of(pd, side);
-    if (r == 0 && side->drained && !AO_load(&pd->sticky) && !AO_load(&pd->urgent)) {
+    bool drained = side->drained && !AO_load(&pd->sticky) && AO_load(&pd->urgent) == pd->urgent_seen;
+    if (r == 0 && drained) {
         r = 1; /* no reset: an edge since the last read stays seen */
-    } else if (r == 0 && AO_load(&side->g) == WF_PD_READY) {
-        AO_store(&side->g, WF_PD_NONE); /* before the attempt, never after it */
+    } else if (r == 0) {
+        if (AO_load(&side->g) == WF_PD_READY)
+            AO_store(&side->g, WF_PD_NONE); /* before the attempt, never after it */
+        if (mode == WF_READ)
+            pd->urgent_at = AO_load(&pd->urgent);
     }
     wf_lock_release(&pd->lock);
     return r;
@@ -173,7 +178,7 @@ void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got)
     if (!pd->short_rule)
         return;
     if (got == -EAGAIN)
-        AO_store(&pd->urgent, 0);
+        pd->urgent_seen = pd->urgent_at;
     pd->side[WF_READ].drained = got > 0 && (size_t)got < wanted;
 }
 

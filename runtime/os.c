@@ -2,12 +2,15 @@
 /* os.c - clock, randomness, futex, membarrier, the fatal message; see os.h. */
 #include "os.h"
 
+#include "lock.h"
+
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,10 +62,28 @@ bool wf_membarrier_init(void)
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
+/* Where the kernel refuses membarrier (before 4.14, or a sandbox): taking a page's write
+ * permission away interrupts every thread that runs here, which is a fence for it. */
+static void barrier_by_mprotect(void)
+{
+    static volatile char *page;
+    static wf_lock        lock;
+    wf_lock_acquire(&lock);
+    if (!page) {
+        page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (page == MAP_FAILED)
+            wf_die("no memory for a page: %s", strerror(errno));
+    }
+    mprotect((void *)page, 4096, PROT_READ | PROT_WRITE);
+    *page = 1;
+    mprotect((void *)page, 4096, PROT_READ);
+    wf_lock_release(&lock);
+}
+
 void wf_membarrier(void)
 {
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
-        wf_die("membarrier failed: %s", strerror(errno));
+        barrier_by_mprotect();
 }
 
 int wf_write_stderr(const char *text, size_t n)

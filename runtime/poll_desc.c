@@ -110,7 +110,7 @@ void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out)
         if (sticky)
             AO_store(&pd->sticky, AO_load(&pd->sticky) | sticky);
         if (events & EPOLLPRI)
-            AO_store(&pd->urgent, 1);
+            AO_store(&pd->urgent, AO_load(&pd->urgent) + 1);
         if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             wf_poll_fire(pd, WF_READ, WF_EVENT, out);
         if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))

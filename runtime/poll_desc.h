@@ -68,7 +68,10 @@ struct wf_poll_desc {
     bool          closing;     /* under lock */
     bool          pollable;    /* fixed while open: registered with epoll */
     bool          short_rule;  /* fixed while open: a short read means drained (TCP) */
-    volatile AO_t urgent;      /* atomic: EPOLLPRI seen, the rule is suspended until EAGAIN */
+    volatile AO_t urgent;      /* atomic: how often EPOLLPRI was seen; raised under lock */
+    AO_t          urgent_at;   /* the reader: its value before the attempt */
+    AO_t          urgent_seen; /* the reader: its value before one that found nothing left;
+                                  while the two differ a short read means nothing */
     volatile AO_t sticky;      /* atomic: enum wf_poll_bits */
     AO_t          timer_seq;   /* under lock: the last number given to a timer */
     wf_poll_side  side[2];

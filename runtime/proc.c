@@ -154,7 +154,7 @@ static wf_g *steal_half(wf_m *mp, wf_p *victim)
     }
     wf_count(&mp->pp->n_steals, 1);
     wf_count(&mp->pp->n_stolen, 1 + (AO_t)rest.n);
-    wf_push_local(mp, &rest);
+    wf_ready_list(mp, &rest); /* on its way it was in no queue: who looked then missed it */
     return first;
 }
 

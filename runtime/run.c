@@ -44,7 +44,11 @@ const char *weft_version(void)
 
 int weft_procs(void)
 {
-    return S.procs;
+    if (!wf_sched_hold())
+        return 0;
+    int n = S.procs;
+    wf_sched_release();
+    return n;
 }
 
 /* ---- Options ---------------------------------------------------------------------- */
@@ -139,7 +143,7 @@ static void cancel_one(wf_g *gp, void *arg)
 static void cancel_all(void)
 {
     AO_store(&S.stopping, 1);
-    wf_fence(); /* pairs with commit_park: token, then flag */
+    wf_membarrier(); /* pairs with commit_park: token, then flag; and with wf_exit: count, flag */
     wf_g_each(cancel_one, NULL);
 }
 
@@ -233,7 +237,7 @@ int weft_run(const weft_options *opt, int (*fn)(void *arg), void *arg)
         r = start_main(&call);
         if (r == 0)
             await_main(&call);
-        finish(r == 0 && opt ? opt->stop_ns : -1);
+        finish(r != 0 ? -1 : opt ? opt->stop_ns : 0);
         r = r == 0 ? call.result : r;
     }
     AO_store_release(&running, 0);
@@ -266,7 +270,9 @@ void weft_stats_read(weft_stats *out)
     out->handoffs = AO_load(&S.n_handoffs);
     out->polls += AO_load(&S.n_polls);
     out->poll_events += AO_load(&S.n_poll_events);
+    wf_lock_acquire(&S.lock);
     out->threads = (uint64_t)(S.n_threads - S.n_exited);
+    wf_lock_release(&S.lock);
     out->stack_bytes = wf_g_warm_stacks() * 4096;
     wf_sched_release();
 }

@@ -94,6 +94,7 @@ static WF_NOINLINE void spill(wf_p *pp)
 
 static inline void push(wf_p *pp, wf_g *gp)
 {
+    wf_assert(pp->m == wf_m_self()); /* only the owner pushes */
     while (WF_UNLIKELY(!wf_runq_push(&pp->runq, gp)))
         spill(pp);
 }
@@ -156,14 +157,20 @@ static inline void push_left(wf_m *mp, wf_g *prev)
         wake_for_ring(); /* one missed by this plain look is sysmon's, or the next yield's */
 }
 
+static inline bool park_token(wf_m *mp, wf_g *prev, AO_t armed)
+{
+    if (mp->commit_fn && !mp->commit_fn(prev, mp->commit_arg))
+        return false; /* the commit withdrew the token */
+    bool parked = wf_token_park(prev, armed); /* else a waker was first, and left the G to us */
+    if (mp->after_fn)
+        mp->after_fn(mp->commit_arg);
+    return parked;
+}
+
 static void commit_park(wf_m *mp, wf_g *prev)
 {
     AO_t armed = mp->commit_token;
-    if (mp->commit_fn && !mp->commit_fn(prev, mp->commit_arg)) {
-        push_left(mp, prev); /* its token was withdrawn by the commit */
-        return;
-    }
-    if (!wf_token_park(prev, armed)) { /* a waker was first: it left the G to us */
+    if (!park_token(mp, prev, armed)) {
         push_left(mp, prev);
         return;
     }
@@ -249,6 +256,16 @@ wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit_fn)(wf_g *gp, void *arg), void
 {
     mp->commit_token = armed;
     mp->commit_fn = commit_fn;
+    mp->after_fn = NULL;
+    mp->commit_arg = arg;
+    return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_PARK);
+}
+
+wf_m *wf_park_then(wf_m *mp, AO_t armed, void (*after)(void *arg), void *arg)
+{
+    mp->commit_token = armed;
+    mp->commit_fn = NULL;
+    mp->after_fn = after;
     mp->commit_arg = arg;
     return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_PARK);
 }
@@ -270,6 +287,7 @@ wf_m *wf_exit(wf_m *mp)
     wf_g *gp = mp->gp;
     gp->state = WF_G_FREE;
     wf_count(&mp->pp->n_finished, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier after stopping was set */
     if (WF_UNLIKELY(AO_load(&wf_the_sched.stopping)))
         wf_live_changed();
     return leave_to(mp, gp, pick(mp->pp), WF_COMMIT_EXIT);

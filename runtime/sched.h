@@ -80,6 +80,7 @@ struct wf_m {
     enum wf_commit commit;
     AO_t           commit_token;
     bool (*commit_fn)(wf_g *gp, void *arg);
+    void (*after_fn)(void *arg);
     void *commit_arg;
 
     wf_g          g0; /* its own stack: only fctx and shadow are used */
@@ -128,7 +129,7 @@ typedef struct wf_sched {
     size_t   stack_size;
     uint8_t  stack_class;
     wf_p   **ps; /* fixed while running */
-    volatile AO_t gate; /* 1: running; and 2 for each foreign thread inside (m.c) */
+    volatile AO_t gate WF_ALIGNED; /* last; 1: running; 2 for each foreign thread inside (m.c) */
 } wf_sched;
 
 extern wf_sched wf_the_sched;
@@ -170,6 +171,13 @@ static inline void wf_leave(wf_m *mp)
  * at once, then parks the token.  Returns on the M where the G was resumed.
  */
 wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit)(wf_g *gp, void *arg), void *arg);
+/*
+ * The same for a wait that was published under locks which are still held: after(arg)
+ * frees them once the token is parked.  So whoever finds the wait finds it parked, and
+ * may write to the G's stack before it makes the G runnable.  When after frees the last
+ * lock the G may be gone.
+ */
+wf_m *wf_park_then(wf_m *mp, AO_t armed, void (*after)(void *arg), void *arg);
 wf_m *wf_yield(wf_m *mp);
 /* The current G ends.  Returns only when the G is started again, as another. */
 wf_m *wf_exit(wf_m *mp);

@@ -59,7 +59,7 @@ static void fire_chain(AO_t w)
 
 static WF_COLD void bad_count(int64_t count, int64_t n)
 {
-    if (count + n < 0)
+    if (n < -count)
         wf_die("weft_waitgroup_add: the count would become negative (%lld%+lld): more calls of "
                "weft_waitgroup_done than were added",
                (long long)count, (long long)n);

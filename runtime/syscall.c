@@ -36,8 +36,10 @@ void weft_block_leave(void)
         return;
     AO_store(&mp->inside, 1); /* no P can be taken from an M that has none */
     bool have = wf_p_acquire(mp, mp->old_p);
-    if (!have && mp->in_block) /* the runtime stopped without it */
+    if (!have && mp->in_block) { /* the runtime stopped without it */
+        wf_leave(mp);
         wf_sleep_for_ever();
+    }
     mp->gp = mp->blocked;
     mp->blocked = NULL;
     if (!have)

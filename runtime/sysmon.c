@@ -197,6 +197,7 @@ void wf_sysmon_wake(void)
 int wf_sysmon_start(void)
 {
     memset(&mon, 0, sizeof mon);
+    mon.trim_at = wf_now() + TRIM_NS;
     mon.seen = calloc((size_t)S.procs, sizeof *mon.seen);
     if (!mon.seen)
         return -ENOMEM;

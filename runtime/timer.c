@@ -15,8 +15,10 @@ void wf_timer_heap_init(wf_timer_heap *h)
 
 void wf_timer_heap_free(wf_timer_heap *h)
 {
-    for (int i = 0; i < h->n; i++)
+    for (int i = 0; i < h->n; i++) {
         h->slots[i].t->pos = 0;
+        AO_store(&h->slots[i].t->heap, 0);
+    }
     free(h->slots);
     wf_timer_heap_init(h);
 }
