@@ -69,25 +69,29 @@ struct wf_g {
     unsigned      index;       /* fixed: its number, > 0 */
     unsigned char state;       /* enum wf_g_state; owner P */
     unsigned char fresh;       /* owner P: has not run yet */
+    unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
+    unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
     const char   *wait_for;    /* the G itself: what it waits for, for people */
 
     void (*fn)(void *);
     void    *arg;
     uint64_t id;    /* never reused */
     wf_stack stack; /* kept when the G is free */
-    size_t   arg_room;
+    unsigned arg_room; /* bytes below the stack's start that an argument may take */
+    unsigned batch;    /* of free Gs: how many follow in this batch */
 
     struct weft_group *group; /* fixed while alive; NULL: none */
     int (*group_fn)(void *);
 
     volatile wf_ticket wait_ticket; /* under the lock of what it waits for: this wait */
     wf_g     *wait_next;   /* the waitgroup's chain; the next batch of free Gs */
+    const void *wait_key;  /* under the bucket's lock: the object it waits for (lot.h) */
+    void      *locals;     /* the G itself: its coroutine-local values (local.c) */
     wf_list   wait_node;   /* under the lock of what it waits for */
     wf_list   group_node;  /* under the group's lock */
     wf_timer  timer;       /* of sleeps and deadlines: armed and disarmed by the G */
     void     *borrow;      /* the G itself: the buffers it has borrowed */
     char     *name;        /* malloc'ed or NULL */
-    unsigned  batch;       /* of free Gs: how many follow in this batch */
     wf_shadow shadow;
 } WF_ALIGNED;
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lock.c - the contended half of the runtime's lock; see lock.h. */
+/* lock.c - the contended halves of the runtime's locks; see lock.h. */
 #include "lock.h"
 
 #include "os.h"
+
+#include <sched.h>
 
 enum { SPINS = 100 };
 
@@ -30,4 +32,16 @@ void wf_lock_wake(wf_lock *l)
         was = AO_int_load(&l->word);
     if (was == 2)
         wf_futex_wake(&l->word, 1);
+}
+
+void wf_spin_slow(wf_spin *l)
+{
+    for (int i = 1;; i++) {
+        if (i % SPINS == 0)
+            sched_yield();
+        else
+            wf_cpu_relax();
+        if (AO_int_load(&l->word) == 0 && AO_int_compare_and_swap_full(&l->word, 0, 1))
+            return;
+    }
 }

@@ -51,4 +51,30 @@ static inline void wf_lock_release(wf_lock *l)
         wf_lock_wake(l);
 }
 
+/*
+ * A lock for a dozen instructions that touch one object's queue: freed by a plain store,
+ * which saves half the price of the lock above.  It may be held across one switch, by a
+ * G that parks: who lands frees it (wf_park_then).  A thread that waits long gives up
+ * its time slice, since the holder's thread may have been preempted.
+ *
+ *   0 -> 1  wf_spin_acquire, CAS acquire, pairs with the release
+ *   1 -> 0  wf_spin_release, store release
+ */
+typedef struct wf_spin {
+    volatile unsigned word;
+} wf_spin;
+
+void wf_spin_slow(wf_spin *l);
+
+static inline void wf_spin_acquire(wf_spin *l)
+{
+    if (WF_UNLIKELY(!AO_int_compare_and_swap_full(&l->word, 0, 1)))
+        wf_spin_slow(l);
+}
+
+static inline void wf_spin_release(wf_spin *l)
+{
+    AO_int_store_release(&l->word, 0); /* pairs with the CAS in wf_spin_acquire */
+}
+
 #endif

@@ -27,26 +27,54 @@ enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *w
     return wf_wait_commit(mp, t, deadline, what, NULL, NULL);
 }
 
+/* Sets the timer; true: it is set and must be taken back unless it fires. */
+static bool begin(wf_m *mp, wf_ticket t, weft_time deadline, const char *what)
+{
+    mp->gp->wait_for = what;
+    if (deadline == WEFT_FOREVER)
+        return false;
+    if (deadline > wf_now())
+        return arm_timer(mp, t, deadline);
+    wf_token_fire(mp->gp, t, WF_TIMEOUT);
+    return false;
+}
+
+static enum wf_reason end(wf_g *gp, bool timer)
+{
+    enum wf_reason why = wf_token_reason(gp);
+    if (timer && why != WF_TIMEOUT)
+        wf_timer_del(&gp->timer);
+    gp->wait_for = NULL;
+    return why;
+}
+
+static bool is_armed(AO_t token)
+{
+    return (token & WF_TOKEN_STATE_MASK) == WF_ARMED;
+}
+
 enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
                               bool (*commit)(wf_g *gp, void *arg), void *arg)
 {
     wf_g *gp = (*mp)->gp;
-    bool  armed = false;
-    gp->wait_for = what;
-    if (deadline != WEFT_FOREVER) {
-        if (deadline <= wf_now())
-            wf_token_fire(gp, t, WF_TIMEOUT);
-        else
-            armed = arm_timer(*mp, t, deadline);
-    }
-    AO_t token = AO_load_acquire(&gp->token); /* pairs with the CAS in wf_token_fire */
-    if ((token & WF_TOKEN_STATE_MASK) == WF_ARMED)
+    bool  timer = begin(*mp, t, deadline, what);
+    AO_t  token = AO_load_acquire(&gp->token); /* pairs with the CAS in wf_token_fire */
+    if (is_armed(token))
         *mp = wf_park(*mp, token, commit, arg);
-    enum wf_reason why = wf_token_reason(gp);
-    if (armed && why != WF_TIMEOUT)
-        wf_timer_del(&gp->timer);
-    gp->wait_for = NULL;
-    return why;
+    return end(gp, timer);
+}
+
+enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+                            void (*after)(void *arg), void *arg)
+{
+    wf_g *gp = (*mp)->gp;
+    bool  timer = begin(*mp, t, deadline, what);
+    AO_t  token = AO_load_acquire(&gp->token); /* pairs with the CAS in wf_token_fire */
+    if (is_armed(token))
+        *mp = wf_park_then(*mp, token, after, arg);
+    else
+        after(arg);
+    return end(gp, timer);
 }
 
 /* On a thread that holds no P: the runtime must not end meanwhile. */

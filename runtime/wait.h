@@ -38,6 +38,11 @@ enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *w
 enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
                               bool (*commit)(wf_g *gp, void *arg), void *arg);
 
+/* The same for a wait published under locks that are still held: after(arg) frees them
+ * once the token is parked (see wf_park_then), or at once if it has been fired already. */
+enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+                            void (*after)(void *arg), void *arg);
+
 /* From any thread, inside or not.  True: this call ended the wait. */
 bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason);
 

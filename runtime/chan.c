@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* chan.c - channels, one at a time; the invariants are in chan.h. */
+#include "chan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Elements -------------------------------------------------------------------- */
+
+/* The common sizes without a call. */
+static inline void copy(void *to, const void *from, size_t n)
+{
+    if (n == sizeof(uint64_t))
+        memcpy(to, from, sizeof(uint64_t));
+    else if (n == sizeof(uint32_t))
+        memcpy(to, from, sizeof(uint32_t));
+    else
+        memcpy(to, from, n);
+}
+
+static inline void give(weft_chan *c, void *to, const void *from)
+{
+    if (to && c->elem_size > 0)
+        copy(to, from, c->elem_size);
+}
+
+static void put(weft_chan *c, const void *elem)
+{
+    size_t at = c->first + c->count;
+    if (at >= c->cap)
+        at -= c->cap;
+    give(c, c->buffer + at * c->elem_size, elem);
+    c->count++;
+}
+
+static void get(weft_chan *c, void *elem)
+{
+    give(c, elem, c->buffer + c->first * c->elem_size);
+    if (++c->first == c->cap)
+        c->first = 0;
+    c->count--;
+}
+
+/* The oldest waiter whose token this call wins; its G is parked. */
+static wf_slot *take_waiter(wf_list *queue)
+{
+    while (!wf_list_empty(queue)) {
+        wf_slot *s = WF_CONTAINER(queue->next, wf_slot, node);
+        wf_list_remove(&s->node);
+        if (wf_token_fire(s->gp, s->ticket, WF_EVENT) != WF_LOST) {
+            s->fired = true;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake)
+{
+    *wake = NULL;
+    if (c->closed)
+        return WF_CLOSED;
+    wf_slot *receiver = take_waiter(&c->recvq);
+    if (receiver) {
+        give(c, receiver->recv, elem);
+        *wake = receiver->gp;
+        return WF_DONE;
+    }
+    if (c->count == c->cap)
+        return WF_NOT_READY;
+    put(c, elem);
+    return WF_DONE;
+}
+
+enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake)
+{
+    *wake = NULL;
+    if (c->count == 0) {
+        wf_slot *sender = take_waiter(&c->sendq);
+        if (sender) {
+            give(c, elem, sender->send);
+            *wake = sender->gp;
+            return WF_DONE;
+        }
+        return c->closed ? WF_CLOSED : WF_NOT_READY;
+    }
+    get(c, elem);
+    wf_slot *sender = take_waiter(&c->sendq);
+    if (sender) {
+        put(c, sender->send);
+        *wake = sender->gp;
+    }
+    return WF_DONE;
+}
+
+/* ---- Life ------------------------------------------------------------------------- */
+
+weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(elem_size, capacity, &bytes) ||
+        __builtin_add_overflow(bytes, sizeof(weft_chan), &bytes))
+        return NULL;
+    weft_chan *c = malloc(bytes);
+    if (!c)
+        return NULL;
+    *c = (weft_chan){ .elem_size = elem_size, .cap = capacity, .refs = 1 };
+    wf_list_init(&c->recvq);
+    wf_list_init(&c->sendq);
+    return c;
+}
+
+weft_chan *weft_chan_ref(weft_chan *c)
+{
+    if ((intptr_t)AO_fetch_and_add_full(&c->refs, 1) <= 0)
+        wf_die("weft_chan_ref: the channel had no reference left");
+    return c;
+}
+
+void weft_chan_unref(weft_chan *c)
+{
+    if (!c)
+        return;
+    intptr_t was = (intptr_t)AO_fetch_and_add_full(&c->refs, (AO_t)-1);
+    if (was <= 0)
+        wf_die("weft_chan_unref: the channel had no reference left");
+    if (was == 1)
+        free(c);
+}
+
+/* ---- Calls -------------------------------------------------------------------------- */
+
+/* Wakes from wherever the call is made. */
+static void wake_one(wf_m *mp, wf_g *gp)
+{
+    if (!gp)
+        return;
+    if (mp)
+        wf_ready(mp, gp);
+    else
+        wf_ready_anywhere(gp);
+}
+
+static void unlock(void *arg)
+{
+    wf_spin_release(&((weft_chan *)arg)->lock);
+}
+
+/* Under c->lock, which it frees: waits as `side`. */
+static int wait_turn(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, weft_time deadline)
+{
+    s->chan = c;
+    s->gp = (*mp)->gp;
+    s->ticket = wf_wait_arm(*mp);
+    s->fired = s->closed = false;
+    wf_list_append(wf_chan_queue(c, side), &s->node);
+    enum wf_reason why = wf_wait_then(mp, s->ticket, deadline,
+                                      side == WF_SEND ? "to send" : "to receive", unlock, c);
+    if (why == WF_EVENT)
+        return s->closed ? -EPIPE : 0;
+    wf_spin_acquire(&c->lock);
+    wf_list_remove(&s->node);
+    wf_spin_release(&c->lock);
+    return wf_reason_error(why);
+}
+
+static int operate(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, weft_time deadline)
+{
+    wf_g        *wake;
+    enum wf_done done;
+    wf_spin_acquire(&c->lock);
+    if (side == WF_SEND)
+        done = wf_chan_try_send(c, s->send, &wake);
+    else
+        done = wf_chan_try_recv(c, s->recv, &wake);
+    if (done == WF_NOT_READY && deadline != WEFT_NOWAIT)
+        return wait_turn(mp, c, side, s, deadline);
+    wf_spin_release(&c->lock);
+    wake_one(*mp, wake);
+    if (done == WF_NOT_READY)
+        return -ETIMEDOUT;
+    return done == WF_CLOSED ? -EPIPE : 0;
+}
+
+/* WEFT_NOWAIT on a thread that runs no coroutine. */
+static WF_NOINLINE int operate_foreign(const char *call, weft_chan *c, enum wf_side side,
+                                       wf_slot *s, weft_time deadline)
+{
+    wf_m *none = NULL;
+    if (deadline != WEFT_NOWAIT)
+        wf_die_outside(wf_m_self(), call);
+    bool held = wf_sched_hold(); /* without a runtime nobody waits: nobody is woken */
+    int  r = operate(&none, c, side, s, deadline);
+    if (held)
+        wf_sched_release();
+    return r;
+}
+
+static inline int call(const char *name, weft_chan *c, enum wf_side side, wf_slot *s,
+                       weft_time deadline)
+{
+    wf_m *mp = wf_m_self();
+    if (WF_UNLIKELY(!mp || !mp->gp))
+        return operate_foreign(name, c, side, s, deadline);
+    mp = wf_enter(name);
+    int r = wf_g_cancelled(mp->gp) ? -ECANCELED : operate(&mp, c, side, s, deadline);
+    wf_leave(mp);
+    return r;
+}
+
+int weft_chan_send(weft_chan *c, const void *elem)
+{
+    wf_slot s = { .send = elem };
+    return call("weft_chan_send", c, WF_SEND, &s, WEFT_FOREVER);
+}
+
+int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline)
+{
+    wf_slot s = { .send = elem };
+    return call("weft_chan_send_until", c, WF_SEND, &s, deadline);
+}
+
+int weft_chan_recv(weft_chan *c, void *elem)
+{
+    wf_slot s = { .recv = elem };
+    return call("weft_chan_recv", c, WF_RECV, &s, WEFT_FOREVER);
+}
+
+int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
+{
+    wf_slot s = { .recv = elem };
+    return call("weft_chan_recv_until", c, WF_RECV, &s, deadline);
+}
+
+static void close_queue(wf_list *queue, wf_glist *out)
+{
+    for (wf_slot *s; (s = take_waiter(queue));) {
+        s->closed = true;
+        wf_glist_push(out, s->gp);
+    }
+}
+
+int weft_chan_close(weft_chan *c)
+{
+    wf_m    *mp = wf_m_self();
+    bool     inside = mp && mp->gp, held = !inside && wf_sched_hold();
+    wf_glist out;
+    wf_glist_init(&out);
+    if (inside)
+        mp = wf_enter("weft_chan_close");
+    wf_spin_acquire(&c->lock);
+    int r = c->closed ? -EPIPE : 0;
+    c->closed = true;
+    close_queue(&c->recvq, &out);
+    close_queue(&c->sendq, &out);
+    wf_spin_release(&c->lock);
+    wf_ready_list(inside ? mp : NULL, &out);
+    if (inside)
+        wf_leave(mp);
+    if (held)
+        wf_sched_release();
+    return r;
+}
+
+size_t weft_chan_len(const weft_chan *c)
+{
+    if (c->of_timer)
+        return 0;
+    weft_chan *changed = (weft_chan *)c; /* only its lock */
+    wf_spin_acquire(&changed->lock);
+    size_t n = c->count;
+    wf_spin_release(&changed->lock);
+    return n;
+}
+
+size_t weft_chan_cap(const weft_chan *c)
+{
+    return c->of_timer ? 0 : c->cap;
+}
