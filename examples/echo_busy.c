@@ -111,6 +111,17 @@ static void drop(size_t i)
     clients[i] = clients[--count];
 }
 
+static void try_everybody(void)
+{
+    for (size_t i = 0; i < count;) {
+        if (try_client(clients[i])) {
+            i++;
+        } else {
+            drop(i); /* the last one takes its place */
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction action = { .sa_handler = on_term };
@@ -119,13 +130,7 @@ int main(int argc, char **argv)
     sigaction(SIGTERM, &action, NULL);
     while (!stopping) {
         try_accept(listener);
-        for (size_t i = 0; i < count;) {
-            if (try_client(clients[i])) {
-                i++;
-            } else {
-                drop(i); /* the last one takes its place */
-            }
-        }
+        try_everybody();
     }
     return 0;
 }

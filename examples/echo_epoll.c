@@ -34,6 +34,7 @@ struct client {
 static struct client *clients; /* by descriptor */
 static int            listener, term, epoll_fd;
 static bool           out_of_files; /* connections wait because accept found no descriptor */
+static bool           stopping;
 
 static void watch(int fd, uint32_t events)
 {
@@ -145,10 +146,20 @@ static bool echo(struct client *c)
 static void on_client(struct client *c, uint32_t events)
 {
     c->ending = c->ending || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (c->held != NULL && !release(c)) {
+    const bool stays = (c->held == NULL || release(c)) && (c->held != NULL || echo(c));
+    if (!stays) {
         drop(c);
-    } else if (c->held == NULL && !echo(c)) {
-        drop(c);
+    }
+}
+
+static void on_event(int fd, uint32_t events)
+{
+    if (fd == term) {
+        stopping = true;
+    } else if (fd == listener) {
+        accept_clients();
+    } else {
+        on_client(&clients[fd], events);
     }
 }
 
@@ -174,19 +185,12 @@ static void start(const char *address)
 int main(int argc, char **argv)
 {
     start(argc == 2 ? argv[1] : NULL);
-    for (;;) {
+    while (!stopping) {
         struct epoll_event events[EVENTS];
         const int          n = epoll_wait(epoll_fd, events, EVENTS, -1);
         for (int i = 0; i < n; i++) {
-            const int fd = events[i].data.fd;
-            if (fd == term) {
-                return 0;
-            }
-            if (fd == listener) {
-                accept_clients();
-            } else {
-                on_client(&clients[fd], events[i].events);
-            }
+            on_event(events[i].data.fd, events[i].events);
         }
     }
+    return 0;
 }

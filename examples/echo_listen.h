@@ -36,7 +36,7 @@ static bool parse_address(const char *text, struct sockaddr_in *out)
 
 static void announce(int listener)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = { 0 };
     socklen_t          length = sizeof(address);
     char               host[INET_ADDRSTRLEN];
 

@@ -17,7 +17,7 @@
 
 #include "echo_listen.h"
 
-#define STACK_BYTES (64 * 1024) /* instead of 8 MiB: there may be thousands */
+#define STACK_BYTES ((size_t)65536) /* instead of 8 MiB: there may be thousands */
 
 static bool write_all(int fd, const char *data, size_t n)
 {

@@ -3,7 +3,7 @@
 #
 # io-models.sh BUILD_FOLDER [SECONDS [ROUNDS]]: the figures of docs/io-models.md.  Runs the stress
 # tool against each of the four echo servers at 1, 64 and 1,000 connections, in turns, and prints
-# the middle one of ROUNDS as a table in Markdown.  A server starts anew for each measurement.
+# the middle value of ROUNDS as a table in Markdown.  A server starts anew for each measurement.
 set -euo pipefail
 
 build=$(cd "${1:?usage: io-models.sh BUILD_FOLDER [SECONDS [ROUNDS]]}" && pwd)
@@ -87,10 +87,13 @@ idle() # MODEL
     stop
 }
 
-# The measurement with the middle rate.
+# The middle value of each column.
 middle() # FILE
 {
-    sort -n "$1" | sed -n "$(((rounds + 1) / 2))p"
+    local column
+    for column in 1 2 3 4 5; do
+        cut -d ' ' -f $column "$1" | sort -n | sed -n "$(((rounds + 1) / 2))p"
+    done | paste -s -d ' '
 }
 
 models=(thread busy epoll weft)

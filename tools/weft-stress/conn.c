@@ -139,24 +139,36 @@ static bool read_piece(struct conn *cn, const struct place *at, size_t n)
     return true;
 }
 
+/* The bytes of the piece that stands there: the last may be shorter. */
+static size_t piece_bytes(const struct conn *cn, const struct place *at)
+{
+    const size_t left = cn->load->options->bytes - at->offset;
+
+    return left < cn->load->piece ? left : cn->load->piece;
+}
+
+/* As far as may be under way while the reader is at `seen`. */
+static bool send_ahead(struct conn *cn, struct place *sent, size_t seen)
+{
+    while (sent->offset < cn->load->options->bytes && sent->offset - seen < UNDER_WAY_BYTES) {
+        const size_t n = piece_bytes(cn, sent);
+        if (!send_piece(cn, sent, n)) {
+            return false;
+        }
+        sent->offset += n;
+    }
+    return true;
+}
+
 bool conn_exchange(struct conn *cn, uint64_t request)
 {
-    const size_t   bytes = cn->load->options->bytes;
-    const size_t   piece = cn->load->piece;
     const uint64_t base = pattern_base(cn->id, request);
     struct place   sent = { request, base, 0 };
     struct place   seen = { request, base, 0 };
 
-    while (seen.offset < bytes) {
-        while (sent.offset < bytes && sent.offset - seen.offset < UNDER_WAY_BYTES) {
-            const size_t n = bytes - sent.offset < piece ? bytes - sent.offset : piece;
-            if (!send_piece(cn, &sent, n)) {
-                return false;
-            }
-            sent.offset += n;
-        }
-        const size_t n = bytes - seen.offset < piece ? bytes - seen.offset : piece;
-        if (!read_piece(cn, &seen, n)) {
+    while (seen.offset < cn->load->options->bytes) {
+        const size_t n = piece_bytes(cn, &seen);
+        if (!send_ahead(cn, &sent, seen.offset) || !read_piece(cn, &seen, n)) {
             return false;
         }
         seen.offset += n;

@@ -14,7 +14,7 @@
 
 static unsigned bucket_of(uint64_t ns)
 {
-    if (ns < 2 * HDR_HALF) {
+    if (ns < UINT64_C(2) * HDR_HALF) {
         return (unsigned)ns;
     }
     /* shift brings ns into [HDR_HALF, 2 * HDR_HALF) */
