@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/white/timer_test.c - the timer heap: its invariant after every operation, removal at every
+ * position, the order of firing, and deletion while another thread fires.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/g.h"
+#include "runtime/timer.h"
+#include "support/check.h"
+
+enum { ARITY = 4, BATCH = 64, MANY = 3000 };
+
+static wf_timer      timers[MANY];
+static wf_timer_heap heap;
+static int           fired[MANY], n_fired; /* indices in the order they fired */
+static AO_t          seqs[MANY];
+
+static void record(void *arg, AO_t seq, struct wf_glist *out)
+{
+    (void)out;
+    fired[n_fired] = (int)((wf_timer *)arg - timers);
+    seqs[n_fired++] = seq;
+}
+
+static void fresh_heap(void)
+{
+    wf_timer_heap_init(&heap);
+    memset(timers, 0, sizeof timers);
+    n_fired = 0;
+}
+
+static int add(int i, int64_t when)
+{
+    return wf_timer_add(&heap, &timers[i], when, record, &timers[i], (AO_t)i);
+}
+
+/* Parents before children, each timer knows its place, and the earliest is published. */
+static void check_heap(int n)
+{
+    cr_assert_eq(heap.n, n);
+    for (int i = 0; i < heap.n; i++) {
+        const wf_timer_slot *s = &heap.slots[i];
+        cr_assert_eq(s->t->pos, i + 1);
+        cr_assert_eq(s->t->when, s->when);
+        cr_assert_eq(s->t->heap, (AO_t)&heap);
+        if (i > 0)
+            cr_assert_leq(heap.slots[(i - 1) / ARITY].when, s->when);
+    }
+    cr_assert_eq(wf_timer_heap_when(&heap), n > 0 ? heap.slots[0].when : INT64_MAX);
+    cr_assert_eq(heap.lock.word, 0);
+}
+
+static int run(int64_t now)
+{
+    wf_glist out;
+
+    wf_glist_init(&out);
+    int n = wf_timers_run(&heap, now, &out);
+    cr_assert_eq(out.n, 0);
+    return n;
+}
+
+Test(timer, an_empty_heap_has_nothing_due)
+{
+    fresh_heap();
+    check_heap(0);
+    cr_assert_eq(run(INT64_MAX), 0);
+    cr_assert_not(wf_timer_del(&timers[0]), "one that was never added");
+    check_heap(0);
+}
+
+/* One that leaves a heap of one forgets its place: lesson 20. */
+Test(timer, lesson_20_the_only_one_leaves_no_place_behind)
+{
+    fresh_heap();
+    for (int round = 0; round < 3; round++) {
+        cr_assert_eq(add(0, 10), 1);
+        check_heap(1);
+        cr_assert(wf_timer_del(&timers[0]));
+        cr_assert_eq(timers[0].pos, 0);
+        check_heap(0);
+        cr_assert_not(wf_timer_del(&timers[0]));
+        cr_assert_eq(add(0, 10), 1);
+        cr_assert_eq(run(9), 0);
+        cr_assert_eq(run(10), 1);
+        cr_assert_eq(timers[0].pos, 0);
+        check_heap(0);
+        cr_assert_not(wf_timer_del(&timers[0]), "it has fired");
+    }
+}
+
+Test(timer, of_two_either_goes_first)
+{
+    for (int order = 0; order < 2; order++)
+        for (int gone = 0; gone < 2; gone++) {
+            fresh_heap();
+            cr_assert_eq(add(order, 1), 1);
+            cr_assert_eq(add(1 - order, 2), 0);
+            check_heap(2);
+            cr_assert(wf_timer_del(&timers[gone]));
+            check_heap(1);
+            cr_assert_eq(run(5), 1);
+            cr_assert_eq(fired[0], 1 - gone);
+            check_heap(0);
+        }
+}
+
+Test(timer, add_says_whether_it_is_the_earliest_now)
+{
+    fresh_heap();
+    cr_assert_eq(add(0, 100), 1);
+    cr_assert_eq(add(1, 100), 0, "not earlier than the other");
+    cr_assert_eq(add(2, 200), 0);
+    cr_assert_eq(add(3, 99), 1);
+    check_heap(4);
+}
+
+Test(timer, each_position_can_be_deleted)
+{
+    for (int n = 1; n <= 60; n++)
+        for (int at = 0; at < n; at++) {
+            fresh_heap();
+            for (int i = 0; i < n; i++)
+                add(i, i * 7919 % 61);
+            wf_timer *gone = heap.slots[at].t;
+            cr_assert(wf_timer_del(gone));
+            cr_assert_eq(gone->pos, 0);
+            check_heap(n - 1);
+            while (run(61) > 0)
+                ;
+            check_heap(0);
+            cr_assert_eq(n_fired, n - 1);
+            for (int i = 0; i < n_fired; i++) {
+                cr_assert_neq(&timers[fired[i]], gone);
+                if (i > 0)
+                    cr_assert_leq(fired[i - 1] * 7919 % 61, fired[i] * 7919 % 61);
+            }
+        }
+}
+
+/* A hole filled by the last one, which may have to go up: its new parent can be later. */
+Test(timer, the_last_one_moves_up_where_it_is_earlier_than_the_holes_parent)
+{
+    /* slot: 0  1    2  3  4  5    6..8          9 */
+    static const int64_t when[] = { 0, 100, 1, 1, 1, 101, 102, 103, 104, 2 };
+    enum { N = sizeof when / sizeof when[0] };
+
+    fresh_heap();
+    for (int i = 0; i < N; i++)
+        add(i, when[i]);
+    cr_assert_eq(timers[5].pos, 6, "below slot 1");
+    cr_assert_eq(timers[9].pos, 10, "below slot 2, the last");
+    cr_assert(wf_timer_del(&timers[5]));
+    check_heap(N - 1);
+}
+
+/* Moved earlier: lesson 17. */
+Test(timer, lesson_17_one_moved_earlier_fires_at_its_new_time_and_only_then)
+{
+    fresh_heap();
+    for (int i = 0; i < 100; i++)
+        add(i, 1000 + i);
+    for (int i = 99; i >= 0; i -= 7) {
+        cr_assert(wf_timer_del(&timers[i]));
+        cr_assert_eq(add(i, i), i <= 99 - 7 || i == 99 ? 1 : 0);
+        check_heap(100);
+        cr_assert_eq(wf_timer_heap_when(&heap), i);
+    }
+    int before = 0;
+    while (run(999) > 0)
+        before++;
+    cr_assert_eq(n_fired, 15);
+    for (int i = 1; i < n_fired; i++)
+        cr_assert_lt(fired[i - 1], fired[i]);
+    check_heap(85);
+    cr_assert_eq(wf_timer_heap_when(&heap), 1000);
+}
+
+Test(timer, a_batch_is_bounded_and_nothing_is_left_out)
+{
+    fresh_heap();
+    for (int i = 0; i < 3 * BATCH + 8; i++)
+        add(i, (i * 37) % 200);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(run(200), BATCH);
+    check_heap(8);
+    cr_assert_eq(run(200), 8);
+    cr_assert_eq(run(200), 0);
+    for (int i = 0; i < n_fired; i++) {
+        cr_assert_eq(seqs[i], (AO_t)fired[i], "each gets the number it was added with");
+        if (i > 0)
+            cr_assert_leq(timers[fired[i - 1]].when, timers[fired[i]].when);
+    }
+}
+
+/* Very many that are due at once: lesson 16. */
+Test(timer, lesson_16_a_million_zero_timers)
+{
+    long      n = test_scaled(1000000);
+    wf_timer *all = calloc((size_t)n, sizeof *all);
+    long      sum = 0;
+
+    fresh_heap();
+    fired[0] = 0;
+    for (long i = 0; i < n; i++)
+        cr_assert_eq(wf_timer_add(&heap, &all[i], 0, record, timers, 0), i == 0);
+    cr_assert_eq(heap.n, n);
+    for (int got; (got = run(0)) > 0; sum += got)
+        n_fired = 0;
+    cr_assert_eq(sum, n);
+    check_heap(0);
+    for (long i = 0; i < n; i++)
+        cr_assert_eq(all[i].pos, 0);
+    free(all);
+    wf_timer_heap_free(&heap);
+}
+
+Test(timer, extreme_times_are_in_order)
+{
+    static const int64_t when[] = { INT64_MAX - 1, INT64_MIN, 0, -1, INT64_MAX - 2, 1, INT64_MIN + 1 };
+    enum { N = sizeof when / sizeof when[0] };
+
+    fresh_heap();
+    for (int i = 0; i < N; i++)
+        add(i, when[i]);
+    check_heap(N);
+    cr_assert_eq(run(-2), 2);
+    cr_assert_eq(run(0), 2);
+    cr_assert_eq(run(INT64_MAX - 3), 1);
+    cr_assert_eq(run(INT64_MAX - 2), 1);
+    cr_assert_eq(run(INT64_MAX - 1), 1);
+}
+
+static void add_again(void *arg, AO_t seq, struct wf_glist *out)
+{
+    wf_timer *t = arg;
+
+    (void)out;
+    n_fired++;
+    if (seq > 0)
+        wf_timer_add(&heap, t, (int64_t)(100 - seq), add_again, t, seq - 1);
+}
+
+/* Callbacks run without the heap's lock: lesson 12 rests on it. */
+Test(timer, lesson_12_a_callback_may_add_and_delete, .timeout = 20)
+{
+    fresh_heap();
+    wf_timer_add(&heap, &timers[0], 0, add_again, &timers[0], 5);
+    while (run(1000) > 0)
+        check_heap(n_fired < 6);
+    cr_assert_eq(n_fired, 6);
+}
+
+Test(timer, a_heap_that_ends_lets_go_of_its_timers)
+{
+    fresh_heap();
+    for (int i = 0; i < 10; i++)
+        add(i, i);
+    wf_timer_heap_free(&heap);
+    check_heap(0);
+    for (int i = 0; i < 10; i++) {
+        cr_assert_eq(timers[i].pos, 0);
+        cr_assert_not(wf_timer_del(&timers[i]));
+    }
+}
+
+/* ---- At random ------------------------------------------------------------------------------- */
+
+Test(timer, thousands_at_random_keep_the_invariant_and_lose_none)
+{
+    uint64_t random = 11;
+    int64_t  now = 0;
+    int      n = 0;
+    long     added = 0, deleted = 0, ran = 0;
+
+    fresh_heap();
+    for (long step = 0; step < test_scaled(20000); step++) {
+        int  i = (int)(test_random(&random) % MANY);
+        bool in = timers[i].pos != 0;
+        if (test_random(&random) % 8 == 0) {
+            now += test_random(&random) % 64;
+            n_fired = 0;
+            int64_t last = INT64_MIN;
+            ran += run(now);
+            for (int k = 0; k < n_fired; last = timers[fired[k++]].when)
+                cr_assert(timers[fired[k]].when <= now && timers[fired[k]].when >= last);
+            n -= n_fired;
+        } else if (in) {
+            cr_assert(wf_timer_del(&timers[i]));
+            deleted++, n--;
+        } else {
+            cr_assert_geq(add(i, now + test_random(&random) % 4096), 0);
+            added++, n++;
+        }
+        check_heap(n);
+    }
+    cr_assert_eq(added, deleted + ran + n);
+}
+
+/* ---- Two threads ------------------------------------------------------------------------------ */
+
+static volatile AO_t n_ran, ended;
+
+static void count(void *arg, AO_t seq, struct wf_glist *out)
+{
+    (void)seq, (void)out;
+    AO_fetch_and_add_full((volatile AO_t *)arg, 1);
+    AO_fetch_and_add_full(&n_ran, 1);
+}
+
+static void *runner(void *arg)
+{
+    while (!AO_load_acquire(&ended))
+        run(0);
+    return arg;
+}
+
+Test(timer, one_that_is_deleted_as_it_fires_does_exactly_one_of_both, .timeout = 60)
+{
+    static volatile AO_t each[MANY];
+    pthread_t            threads[2];
+    long                 deleted = 0, rounds = test_scaled(100);
+
+    fresh_heap();
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, runner, NULL), 0);
+    for (long r = 0; r < rounds; r++)
+        for (int i = 0; i < MANY; i += 4) {
+            AO_t before = each[i];
+            cr_assert_geq(wf_timer_add(&heap, &timers[i], 0, count, (void *)&each[i], 0), 0);
+            for (int spin = 0; spin < i % 200; spin++)
+                wf_cpu_relax();
+            if (wf_timer_del(&timers[i])) {
+                cr_assert_eq(each[i], before);
+                deleted++;
+            } else {
+                while (AO_load_acquire(&each[i]) == before)
+                    ; /* it fires, or has */
+            }
+        }
+    AO_store_release(&ended, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq((long)n_ran + deleted, rounds * (MANY / 4));
+    check_heap(0);
+}
