@@ -274,6 +274,8 @@ static void entry(wf_transfer t)
         wf_g *gp = mp->gp;
         wf_leave(mp);
         gp->fn(gp->arg);
+        if (WF_UNLIKELY(gp->locals))
+            wf_local_end(gp);
         mp = wf_enter("the end of a coroutine");
         if (WF_UNLIKELY(gp->borrow))
             wf_borrow_hook(mp, gp);

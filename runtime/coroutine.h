@@ -30,6 +30,9 @@ void wf_sched_release(void);
 /* Called, inside, by a coroutine that ends with gp->borrow set; who sets that sets this. */
 extern void (*wf_borrow_hook)(wf_m *mp, wf_g *gp);
 
+/* Outside, by a coroutine that ends with gp->locals set: destroys them (local.c). */
+void wf_local_end(wf_g *gp);
+
 /* First thing on any stack that is landed on: commits what was left (sched.c). */
 wf_m *wf_landed(wf_transfer t);
 

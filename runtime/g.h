@@ -84,7 +84,10 @@ struct wf_g {
     int (*group_fn)(void *);
 
     volatile wf_ticket wait_ticket; /* under the lock of what it waits for: this wait */
-    wf_g     *wait_next;   /* the waitgroup's chain; the next batch of free Gs */
+    union {
+        wf_g   *wait_next;  /* the waitgroup's chain; the next batch of free Gs */
+        int64_t wait_since; /* under the bucket's lock: when it began to wait (lot.h) */
+    };
     const void *wait_key;  /* under the bucket's lock: the object it waits for (lot.h) */
     void      *locals;     /* the G itself: its coroutine-local values (local.c) */
     wf_list   wait_node;   /* under the lock of what it waits for */

@@ -195,10 +195,11 @@ static void enlist(struct weft_group *group, wf_g *gp)
 
 static void member_main(void *arg)
 {
-    wf_m *mp = wf_m_self();
-    int   r = mp->gp->group_fn(arg);
-    mp = wf_enter("the end of a coroutine");
-    wf_g         *gp = mp->gp;
+    wf_g *gp = wf_m_self()->gp;
+    int   r = gp->group_fn(arg);
+    if (gp->locals)
+        wf_local_end(gp); /* before the group's wait can return */
+    wf_m         *mp = wf_enter("the end of a coroutine");
     struct group *g = group_of(gp->group);
     wf_lock_acquire(&g->lock);
     wf_list_remove(&gp->group_node);

@@ -173,6 +173,64 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
     return finish(pd, side, why);
 }
 
+struct any {
+    wf_poll_desc *pd;
+    bool          wanted[2];
+    wf_ticket     ticket;
+};
+
+static bool any_commit(wf_g *gp, void *arg)
+{
+    struct any *a = arg;
+    bool        news = false;
+    for (int m = WF_READ; m <= WF_WRITE; m++)
+        if (a->wanted[m]) /* full: pairs with wf_poll_fire's CAS */
+            news = !AO_compare_and_swap_full(&a->pd->side[m].g, WF_PD_WAIT, (AO_t)gp) || news;
+    if (!news)
+        return true;
+    /* If a waker was first it left the G to us as well: the token was not parked. */
+    wf_token_withdraw(gp, a->ticket);
+    return false;
+}
+
+/* Under the lock: 0 if a wanted side has news, which are consumed; 1: to wait. */
+static int consume_any(struct any *a)
+{
+    int r = 1;
+    for (int m = WF_READ; m <= WF_WRITE; m++) {
+        int one = a->wanted[m] ? consume(a->pd, &a->pd->side[m]) : 1;
+        r = one < r ? one : r;
+    }
+    return r;
+}
+
+int wf_poll_wait_any(wf_m **mp, wf_poll_desc *pd, bool read, bool write, weft_time deadline)
+{
+    if (wf_g_cancelled((*mp)->gp))
+        return -ECANCELED;
+    struct any a = { .pd = pd, .wanted = { read, write }, .ticket = wf_wait_arm(*mp) };
+    wf_lock_acquire(&pd->lock);
+    int r = consume_any(&a);
+    for (int m = WF_READ; m <= WF_WRITE && r == 1; m++)
+        if (a.wanted[m]) {
+            pd->side[m].ticket = a.ticket;
+            AO_store(&pd->side[m].g, WF_PD_WAIT);
+        }
+    wf_lock_release(&pd->lock);
+    if (r != 1) {
+        wf_wait_abandon(*mp, a.ticket);
+        return r;
+    }
+    enum wf_reason why = wf_wait_commit(mp, a.ticket, deadline, "for a descriptor", any_commit, &a);
+    r = 0;
+    for (int m = WF_READ; m <= WF_WRITE; m++)
+        if (a.wanted[m]) {
+            int one = finish(pd, &pd->side[m], why);
+            r = one < r ? one : r;
+        }
+    return why == WF_TIMEOUT && r == 0 ? -ETIMEDOUT : r;
+}
+
 void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got)
 {
     if (!pd->short_rule)

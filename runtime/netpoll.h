@@ -35,6 +35,12 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode);
  */
 int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode);
 
+/*
+ * For either side or both, with a deadline of its own; 0: perhaps ready (the caller asks
+ * the system), -ETIMEDOUT, -EBADF, -ECANCELED.  The caller has the turns of both.  [parks]
+ */
+int wf_poll_wait_any(wf_m **mp, wf_poll_desc *pd, bool read, bool write, weft_time deadline);
+
 /* The reader tells how its read went: the next prepare may answer 1. */
 void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got);
 

@@ -8,6 +8,7 @@
 #include "coroutine.h"
 #include "epoll.h"
 #include "fault.h"
+#include "notify.h"
 #include "run.h"
 #include "wait.h"
 
@@ -185,6 +186,7 @@ static void finish(int64_t stop_ns)
     cancel_all();
     bool clean = wf_wait_live(stop_ns < 0 ? WEFT_NOWAIT : weft_after(stop_ns));
     wf_sysmon_stop();
+    wf_signal_end();
     bool gone = wf_proc_stop();
     if (!clean)
         abandon_all();

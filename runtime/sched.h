@@ -259,7 +259,8 @@ void     wf_proc_free(bool clean);       /* after wf_proc_stop, which told wheth
 
 int  wf_sysmon_start(void);
 void wf_sysmon_stop(void);
-void wf_sysmon_wake(void);
+void wf_sysmon_wake(void); /* async-signal-safe */
+void wf_sysmon_set_hook(void (*fn)(void)); /* called at each look, on sysmon's thread */
 
 /* ---- Coroutines (coroutine.c) ------------------------------------------------ */
 

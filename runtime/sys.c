@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -188,6 +189,12 @@ int wf_sys_shutdown(int fd, int how)
 {
     long f = fault("shutdown", fd);
     return f < 0 ? (int)f : (int)result(shutdown(fd, how));
+}
+
+int wf_sys_poll(struct pollfd *p)
+{
+    long f = fault("poll", p->fd);
+    return f < 0 ? (int)f : (int)result(poll(p, 1, 0));
 }
 
 int wf_sys_getaddrinfo(const char *host, const struct addrinfo *hints, struct addrinfo **out)

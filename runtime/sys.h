@@ -47,6 +47,9 @@ int wf_sys_cloexec(int fd);
 int wf_sys_pipe(int fds[2]);   /* non-blocking, close-on-exec */
 int wf_sys_close(int fd);      /* never retried on EINTR: the descriptor is gone */
 
+struct pollfd;
+int wf_sys_poll(struct pollfd *p); /* of one, without waiting */
+
 int wf_sys_epoll_create(void);
 int wf_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns); /* <0: for ever */

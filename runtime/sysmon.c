@@ -42,6 +42,13 @@ static struct {
     bool              warm; /* there are stacks to give back */
 } mon;
 
+static volatile AO_t hook; /* void (*)(void): what else is to be done at each look */
+
+void wf_sysmon_set_hook(void (*fn)(void))
+{
+    AO_store_release(&hook, (AO_t)fn); /* pairs with the acquire in tick */
+}
+
 static bool all_idle(void)
 {
     return AO_load_acquire(&S.n_idle_p) == (AO_t)S.procs;
@@ -144,6 +151,9 @@ static void count_quiet(void)
 
 static void tick(int64_t now)
 {
+    void (*also)(void) = (void (*)(void))AO_load_acquire(&hook); /* pairs with set_hook */
+    if (also)
+        also();
     AO_store(&S.futile, 0);
     for (int i = 0; i < S.procs; i++)
         look_at(i, now);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lot.c - the parking lot; see lot.h. */
+#include "lot.h"
+
+enum { BUCKETS = 1024 }; /* a power of two */
+
+static wf_bucket buckets[BUCKETS];
+
+wf_bucket *wf_lot_lock(const void *key)
+{
+    uint64_t   h = (uint64_t)(uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15);
+    wf_bucket *b = &buckets[h >> 54];
+    wf_spin_acquire(&b->lock);
+    if (!b->waiters.next)
+        wf_list_init(&b->waiters);
+    return b;
+}
+
+static void unlock(void *arg)
+{
+    wf_lot_unlock(arg);
+}
+
+static void enter(wf_bucket *b, wf_g *gp, const void *key, wf_ticket t, enum wf_lot_place place)
+{
+    gp->wait_key = key;
+    gp->wait_ticket = t;
+    gp->granted = 0;
+    wf_list_append(place == WF_LOT_FIRST ? b->waiters.next : &b->waiters, &gp->wait_node);
+}
+
+void wf_lot_add(wf_bucket *b, wf_g *gp, const void *key, wf_ticket t)
+{
+    enter(b, gp, key, t, WF_LOT_LAST);
+}
+
+enum wf_reason wf_lot_wait(wf_m **mp, wf_bucket *b, const void *key, unsigned char mode,
+                           enum wf_lot_place place, wf_ticket t, weft_time deadline,
+                           const char *what)
+{
+    (*mp)->gp->wait_mode = mode;
+    enter(b, (*mp)->gp, key, t, place);
+    return wf_wait_then(mp, t, deadline, what, unlock, b);
+}
+
+static wf_g *find(wf_bucket *b, wf_list *from, const void *key)
+{
+    for (wf_list *n = from; n != &b->waiters; n = n->next) {
+        wf_g *gp = WF_CONTAINER(n, wf_g, wait_node);
+        if (gp->wait_key == key)
+            return gp;
+    }
+    return NULL;
+}
+
+wf_g *wf_lot_first(wf_bucket *b, const void *key)
+{
+    return find(b, b->waiters.next, key);
+}
+
+wf_g *wf_lot_next(wf_bucket *b, wf_g *gp)
+{
+    return find(b, gp->wait_node.next, gp->wait_key);
+}
+
+bool wf_lot_take(wf_g *gp, bool *parked)
+{
+    wf_list_remove(&gp->wait_node);
+    enum wf_fire how = wf_token_fire(gp, gp->wait_ticket, WF_EVENT);
+    *parked = how == WF_WON_PARKED;
+    return how != WF_LOST;
+}
+
+wf_g *wf_lot_take_first(wf_bucket *b, const void *key)
+{
+    bool parked;
+    for (wf_g *gp; (gp = wf_lot_first(b, key));)
+        if (wf_lot_take(gp, &parked))
+            return gp;
+    return NULL;
+}
+
+wf_bucket *wf_lot_forget(wf_g *gp, const void *key)
+{
+    wf_bucket *b = wf_lot_lock(key);
+    wf_list_remove(&gp->wait_node);
+    return b;
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mutex.c - weft_mutex and weft_cond.
+ *
+ * The mutex is one word:
+ *   LOCKED   somebody holds it
+ *   WAITERS  some wait in the lot; set and cleared under the bucket's lock
+ *   WOKEN    one of them was woken and has not yet tried: no need to wake another
+ *
+ *   from              to                by (each one CAS, full; pairs with each other)
+ *   0 (-, W, k)       LOCKED            lock, trylock: whoever comes; the woken one clears k
+ *   LOCKED            LOCKED, WAITERS   lock, before it waits; the woken one clears WOKEN
+ *   LOCKED [k]        0 [k]             unlock: nobody waits, or one is on its way already
+ *   LOCKED, WAITERS   WOKEN [W]         unlock: wakes the oldest, which tries again
+ *   LOCKED, WAITERS   LOCKED [W]        unlock: hands the lock to the oldest, which has
+ *                                       waited for more than 1 ms: nobody starves
+ *
+ * As in Go's mutex a newcomer may take a free lock before the one that was woken, which
+ * keeps the lock busy; one that was passed so waits on as the first of the queue.  No
+ * wake-up is lost: WAITERS is set while LOCKED stands, under the bucket's lock, and the
+ * unlock that finds WAITERS without WOKEN takes that lock and looks.
+ */
+#include "lot.h"
+
+#define LOCKED  ((AO_t)1)
+#define WAITERS ((AO_t)2)
+#define WOKEN   ((AO_t)4)
+
+#define STARVING_NS (1 * WEFT_MS)
+
+enum { SPINS = 40 };
+
+static volatile AO_t *word_of(weft_mutex *m)
+{
+    return (volatile AO_t *)&m->opaque[0];
+}
+
+/* ---- Locking ------------------------------------------------------------------------ */
+
+static inline bool try_lock(volatile AO_t *word, AO_t clear)
+{
+    AO_t w = AO_load(word);
+    return !(w & LOCKED) && AO_compare_and_swap_full(word, w, (w | LOCKED) & ~clear);
+}
+
+/* The holder may run on another P and be done at once. */
+static bool try_for_a_moment(volatile AO_t *word)
+{
+    if (wf_the_sched.procs == 1)
+        return try_lock(word, 0);
+    for (int i = 0; i < SPINS; i++) {
+        if (try_lock(word, 0))
+            return true;
+        wf_cpu_relax();
+    }
+    return false;
+}
+
+/* Under the bucket's lock, before a wait: false if the lock is free now. */
+static bool announce(volatile AO_t *word, AO_t clear)
+{
+    for (;;) {
+        AO_t w = AO_load(word);
+        if (!(w & LOCKED))
+            return false;
+        if (AO_compare_and_swap_full(word, w, (w | WAITERS) & ~clear))
+            return true;
+    }
+}
+
+/* Under the bucket's lock: no waiter is left. */
+static void nobody_waits(volatile AO_t *word)
+{
+    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w & ~WAITERS);)
+        w = AO_load(word);
+}
+
+static int give_up(wf_g *gp, volatile AO_t *word, enum wf_reason why)
+{
+    wf_bucket *b = wf_lot_forget(gp, (const void *)word);
+    if (!wf_lot_first(b, (const void *)word))
+        nobody_waits(word);
+    wf_lot_unlock(b);
+    return wf_reason_error(why);
+}
+
+enum how { CANCELLABLE, THROUGH_CANCELLATION };
+
+static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum how how)
+{
+    wf_g *gp = (*mp)->gp;
+    AO_t  clear = 0; /* WOKEN, once this one was woken */
+    if (try_for_a_moment(word))
+        return 0;
+    int64_t since = wf_now();
+    while (!try_lock(word, clear)) {
+        wf_ticket t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
+        wf_bucket *b = wf_lot_lock((const void *)word);
+        if (!announce(word, clear)) {
+            wf_lot_unlock(b);
+            wf_wait_abandon(*mp, t);
+            continue;
+        }
+        gp->wait_since = since;
+        enum wf_reason why = wf_lot_wait(mp, b, (const void *)word, 0,
+                                         clear ? WF_LOT_FIRST : WF_LOT_LAST, t, deadline,
+                                         "for a mutex");
+        if (why != WF_EVENT)
+            return give_up(gp, word, why);
+        if (gp->granted)
+            return 0;
+        clear = WOKEN;
+    }
+    return 0;
+}
+
+void weft_mutex_lock(weft_mutex *m)
+{
+    if (WF_LIKELY(AO_compare_and_swap_full(word_of(m), 0, LOCKED)))
+        return;
+    wf_m *mp = wf_enter("weft_mutex_lock");
+    (void)lock_slow(&mp, word_of(m), WEFT_FOREVER, THROUGH_CANCELLATION);
+    wf_leave(mp);
+}
+
+bool weft_mutex_trylock(weft_mutex *m)
+{
+    return try_lock(word_of(m), 0);
+}
+
+int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
+{
+    wf_m *mp = wf_enter("weft_mutex_lock_until");
+    int   r = 0;
+    if (wf_g_cancelled(mp->gp))
+        r = -ECANCELED;
+    else if (!try_lock(word_of(m), 0))
+        r = lock_slow(&mp, word_of(m), deadline, CANCELLABLE);
+    wf_leave(mp);
+    return r;
+}
+
+/* ---- Unlocking ------------------------------------------------------------------------ */
+
+/* Under the bucket's lock: from now on the word is as given, whatever it was. */
+static void settle(volatile AO_t *word, AO_t now)
+{
+    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, now);)
+        w = AO_load(word);
+}
+
+static void wake_oldest(wf_m *mp, volatile AO_t *word)
+{
+    const void *key = (const void *)word;
+    wf_bucket  *b = wf_lot_lock(key);
+    wf_g       *gp = wf_lot_take_first(b, key);
+    AO_t        left = wf_lot_first(b, key) ? WAITERS : 0;
+    if (gp) {
+        gp->granted = wf_now() - gp->wait_since > STARVING_NS;
+        left |= gp->granted ? LOCKED : WOKEN;
+    }
+    settle(word, left); /* after this the mutex may be gone */
+    wf_lot_unlock(b);
+    if (gp)
+        wf_ready(mp, gp);
+}
+
+static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
+{
+    for (;;) {
+        AO_t w = AO_load(word);
+        if (!(w & LOCKED))
+            wf_die("%s: the mutex is not locked", call);
+        if ((w & WAITERS) && !(w & WOKEN)) {
+            wake_oldest(mp, word);
+            return;
+        }
+        if (AO_compare_and_swap_full(word, w, w & ~LOCKED))
+            return;
+    }
+}
+
+void weft_mutex_unlock(weft_mutex *m)
+{
+    if (WF_LIKELY(AO_compare_and_swap_full(word_of(m), LOCKED, 0)))
+        return;
+    wf_m *mp = wf_enter("weft_mutex_unlock");
+    unlock_slow(mp, word_of(m), "weft_mutex_unlock");
+    wf_leave(mp);
+}
+
+/* ---- Conditions -------------------------------------------------------------------------- */
+
+/*
+ * opaque[0] of a condition: 1 while some wait, so that signalling nobody costs a load.
+ * Written under the bucket's lock, before a waiter is woken: then the memory may be gone.
+ */
+static volatile AO_t *waiting_of(weft_cond *c)
+{
+    return (volatile AO_t *)&c->opaque[0];
+}
+
+int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
+{
+    wf_m *mp = wf_enter("weft_cond_wait");
+    wf_g *gp = mp->gp;
+    if (!(AO_load(word_of(m)) & LOCKED))
+        wf_die("weft_cond_wait: the mutex is not locked");
+    if (wf_g_cancelled(gp)) {
+        wf_leave(mp);
+        return -ECANCELED;
+    }
+    wf_ticket  t = wf_wait_arm(mp);
+    wf_bucket *b = wf_lot_lock(c);
+    wf_lot_add(b, gp, c, t);
+    AO_store_release(waiting_of(c), 1); /* pairs with the load in wake */
+    wf_lot_unlock(b);
+    unlock_slow(mp, word_of(m), "weft_cond_wait");
+    enum wf_reason why = wf_wait(&mp, t, deadline, "for a condition");
+    if (why != WF_EVENT) {
+        b = wf_lot_forget(gp, c);
+        AO_store_release(waiting_of(c), wf_lot_first(b, c) != NULL);
+        wf_lot_unlock(b);
+    }
+    if (!try_lock(word_of(m), 0))
+        (void)lock_slow(&mp, word_of(m), WEFT_FOREVER, THROUGH_CANCELLATION);
+    wf_leave(mp);
+    return wf_reason_error(why);
+}
+
+/* The oldest, or all; each wait that had ended otherwise is passed over. */
+static void wake(wf_m *mp, weft_cond *c, bool all)
+{
+    wf_glist out;
+    bool     parked, more = true;
+    wf_glist_init(&out);
+    wf_bucket *b = wf_lot_lock(c);
+    for (wf_g *gp; more && (gp = wf_lot_first(b, c));) {
+        AO_store_release(waiting_of(c), wf_lot_next(b, gp) != NULL);
+        if (!wf_lot_take(gp, &parked))
+            continue;
+        if (parked)
+            wf_glist_push(&out, gp);
+        more = all;
+    }
+    wf_lot_unlock(b);
+    wf_ready_list(mp, &out);
+}
+
+static void signal_call(const char *call, weft_cond *c, bool all)
+{
+    if (!AO_load_acquire(waiting_of(c))) /* pairs with the release in weft_cond_wait */
+        return;
+    wf_m *mp = wf_enter(call);
+    wake(mp, c, all);
+    wf_leave(mp);
+}
+
+void weft_cond_signal(weft_cond *c)
+{
+    signal_call("weft_cond_signal", c, false);
+}
+
+void weft_cond_broadcast(weft_cond *c)
+{
+    signal_call("weft_cond_broadcast", c, true);
+}
