@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 1024, CHUNKS = (1 << 24) / CHUNK, DRAIN_ROUNDS = 4 };
+enum { CHUNK = 1024, CHUNKS = (1 << 24) / CHUNK, DRAIN_ROUNDS = 4, IN_A_ROW = 64 };
 
 #define INDEX_MASK UINT64_C(0xffffff)
 #define DRAIN_MOST ((size_t)1 << 30)
@@ -166,8 +166,10 @@ int wf_op_close(wf_op *op, enum wf_close how)
         (void)wf_sys_setsockopt(f->lock.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }
     wf_poll_unblock(op->mp, f->pd);
-    if (f->kind == WF_FD_LISTENER)
-        wf_scarce_eased(op->mp); /* one that waits out a shortage must see the close */
+    if (f->kind == WF_FD_LISTENER) {
+        wf_scarce_eased(op->mp);           /* one that waits out a shortage must see the close */
+        wf_fdlock_await_users(&f->lock); /* so that the port is free when the close returns */
+    }
     return 0;
 }
 
@@ -285,6 +287,34 @@ static inline int prepare(wf_op *op)
     return wf_poll_prepare(op->mp, pd, op->mode);
 }
 
+/*
+ * A coroutine whose every call succeeds at once would never let another run on its P:
+ * nothing preempts it.  So after IN_A_ROW attempts without a switch it steps aside.
+ */
+static WF_NOINLINE bool had_its_share(const wf_p *pp)
+{
+    static _Thread_local struct {
+        const wf_p *pp;
+        AO_t        tick;
+        int         n;
+    } last, *l;
+    l = &last;
+    __asm__ volatile("" : "+r"(l) : : "memory"); /* no address of a thread-local is kept */
+    AO_t tick = AO_load(&pp->tick);
+    l->n = l->pp == pp && l->tick == tick ? l->n + 1 : 0;
+    l->pp = pp;
+    l->tick = tick;
+    return l->n >= IN_A_ROW;
+}
+
+static bool step_aside(wf_op *op)
+{
+    if (!wf_op_rest(op))
+        return false;
+    op->mp = wf_yield(op->mp);
+    return wf_op_back(op);
+}
+
 int wf_op_check(wf_op *op)
 {
     int r = prepare(op);
@@ -293,6 +323,8 @@ int wf_op_check(wf_op *op)
 
 ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg)
 {
+    if (WF_UNLIKELY(had_its_share(op->mp->pp)) && !step_aside(op))
+        return -EBADF;
     for (;;) {
         int r = prepare(op);
         if (r < 0)

@@ -7,6 +7,10 @@
  */
 #include "fdlock.h"
 
+#include <sched.h>
+
+enum { SPINS = 64 };
+
 static inline bool swap(wf_fdlock *l, AO_t old, AO_t new)
 {
     return AO_compare_and_swap_full(&l->word, old, new); /* pairs with all others on the word */
@@ -175,7 +179,7 @@ void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
         return;
     wf_glist_init(&out);
     wf_lock_acquire(&l->lock);
-    end_waits(l, mode, WF_TIMEOUT, &out);
+    end_waits(l, mode, WF_CLOSE, &out); /* not TIMEOUT: a wait's own timer alone says that */
     wf_lock_release(&l->lock);
     wf_ready_list(mp, &out);
 }
@@ -198,6 +202,16 @@ bool wf_fdlock_close(wf_m *mp, wf_fdlock *l)
     wf_lock_release(&l->lock);
     wf_ready_list(mp, &out);
     return true;
+}
+
+void wf_fdlock_await_users(const wf_fdlock *l)
+{
+    wf_assert(!(AO_load(&l->word) & WF_FDLOCK_OPEN));
+    for (int i = 1; WF_FDLOCK_USERS(AO_load_acquire(&l->word)) > 1; i++) /* pairs with drop's CAS */
+        if (i % SPINS == 0)
+            sched_yield(); /* its thread may have been preempted */
+        else
+            wf_cpu_relax();
 }
 
 enum wf_fdlock_duty wf_fdlock_abandon(wf_fdlock *l, bool *used)
@@ -249,7 +263,8 @@ int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO
         if (why == WF_EVENT)
             return 0;
         dequeue(*mp, l, mode);
-        if (why != WF_TIMEOUT) /* or else the deadline may only have changed: look again */
-            return wf_reason_error(why);
+        if (why == WF_CANCEL)
+            return -ECANCELED;
+        /* Closed, the deadline passed, or it was changed: look again. */
     }
 }

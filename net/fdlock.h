@@ -105,6 +105,10 @@ void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode);
 /* By a user, who stays one: later calls fail, waits for a turn end.  False: it was closed. */
 bool wf_fdlock_close(wf_m *mp, wf_fdlock *l);
 
+/* After the close, by the one who closed: until no other user is left.  They are in a call
+ * that does not block, and do not become users again, so this is soon. */
+void wf_fdlock_await_users(const wf_fdlock *l);
+
 /* When the runtime has stopped: whoever is inside never runs again.  WF_DUTY_CLOSE_FD if
  * the number is open still; *used: the slot is to be freed. */
 enum wf_fdlock_duty wf_fdlock_abandon(wf_fdlock *l, bool *used);
