@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/net_support.h - what the tests of net share: checks that may fail on any thread, runs on
+ * several numbers of Ps, joined coroutines, connected pairs, descriptors counted.
+ */
+#ifndef WEFT_TESTS_NET_SUPPORT_H
+#define WEFT_TESTS_NET_SUPPORT_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <weft.h>
+
+#define SUPPORT __attribute__((unused)) static
+
+/* Coroutines run on threads that no test framework knows: a failure ends the process. */
+#define CHECK(e) ((e) ? (void)0 : check_failed(__FILE__, __LINE__, #e))
+#define CHECK_IS(got, want) check_is(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
+
+SUPPORT void check_failed(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: failed: %s\n", file, line, what);
+    abort();
+}
+
+SUPPORT void check_is(const char *file, int line, const char *what, long long got, long long want)
+{
+    if (got == want)
+        return;
+    fprintf(stderr, "%s:%d: failed: %s is %lld (%s), not %lld\n", file, line, what, got,
+            got < 0 && got > -4096 ? strerror((int)-got) : "no error", want);
+    abort();
+}
+
+#define PATIENCE (30 * WEFT_S) /* what must happen happens long before */
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+SUPPORT void run_on(int procs, int (*fn)(void *arg), void *arg)
+{
+    weft_options opt = { .procs = procs, .stop_ns = PATIENCE };
+    CHECK_IS(weft_run(&opt, fn, arg), 0);
+}
+
+SUPPORT void run_on_1_2_4(int (*fn)(void *arg))
+{
+    for (int procs = 1; procs <= 4; procs *= 2)
+        run_on(procs, fn, NULL);
+}
+
+/* A coroutine that counts itself off: spawn, then join. */
+typedef struct spawned {
+    void (*fn)(void *arg);
+    void           *arg;
+    weft_waitgroup *wg;
+} spawned;
+
+SUPPORT void spawn_entry(void *arg)
+{
+    spawned *s = arg;
+    s->fn(s->arg);
+    weft_waitgroup_done(s->wg);
+}
+
+SUPPORT void spawn(weft_waitgroup *wg, void (*fn)(void *arg), void *arg)
+{
+    spawned s = { fn, arg, wg };
+    weft_waitgroup_add(wg, 1);
+    CHECK_IS(weft_go(spawn_entry, &s, sizeof s), 0);
+}
+
+SUPPORT void join(weft_waitgroup *wg)
+{
+    CHECK_IS(weft_waitgroup_wait(wg, weft_after(PATIENCE)), 0);
+}
+
+/* On one P: all others run until they park. */
+SUPPORT void let_others_park(void)
+{
+    for (int i = 0; i < 8; i++)
+        weft_yield();
+}
+
+/* ---- Connections ------------------------------------------------------------------------------ */
+
+SUPPORT weft_listener listen_loopback(char address[WEFT_ADDR_MAX])
+{
+    weft_listener l = { 0 };
+    CHECK_IS(weft_listen(&l, "tcp", "127.0.0.1:0"), 0);
+    CHECK_IS(weft_listener_address(l, address), 0);
+    return l;
+}
+
+SUPPORT weft_conn dial(const char *address)
+{
+    weft_conn c = { 0 };
+    CHECK_IS(weft_dial(&c, "tcp", address, weft_after(PATIENCE)), 0);
+    return c;
+}
+
+/* Two ends of one connection: dialled and accepted. */
+typedef struct pair {
+    weft_conn a, b;
+} pair;
+
+SUPPORT pair connect_pair(void)
+{
+    char          address[WEFT_ADDR_MAX];
+    pair          p = { { 0 }, { 0 } };
+    weft_listener l = listen_loopback(address);
+    p.a = dial(address);
+    CHECK_IS(weft_listener_accept(l, &p.b), 0);
+    CHECK_IS(weft_listener_close(l), 0);
+    return p;
+}
+
+SUPPORT void close_pair(pair p)
+{
+    CHECK_IS(weft_conn_close(p.a), 0);
+    CHECK_IS(weft_conn_close(p.b), 0);
+}
+
+/* Writes until nothing more goes without waiting; returns how much went. */
+SUPPORT size_t fill(weft_conn c)
+{
+    static char chunk[64 << 10];
+    size_t      sum = 0, done = 0;
+    ssize_t     r;
+    do {
+        CHECK_IS(weft_conn_set_write_deadline(c, weft_after(20 * WEFT_MS)), 0);
+        r = weft_conn_write_part(c, chunk, sizeof chunk, &done);
+        sum += done;
+    } while (r > 0);
+    CHECK_IS(r, -ETIMEDOUT);
+    CHECK_IS(weft_conn_set_write_deadline(c, WEFT_FOREVER), 0);
+    return sum;
+}
+
+/* ---- Descriptors --------------------------------------------------------------------------------- */
+
+SUPPORT int open_fds(void)
+{
+    int  n = -1; /* the one that reads the folder */
+    DIR *d = opendir("/proc/self/fd");
+    CHECK(d != NULL);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+#endif
