@@ -74,15 +74,38 @@ bool wf_p_acquire(wf_m *mp, wf_p *wish)
     return pp != NULL;
 }
 
-bool wf_p_take(wf_p *pp)
+/* Under sched.lock: from RUNNING to `to`, if pp's M is outside the runtime and stays there. */
+static bool take(wf_p *pp, AO_t to)
 {
     wf_m *mp = pp->m;
     if (!AO_compare_and_swap_full(&pp->status, WF_P_RUNNING, WF_P_TAKING))
         return false;
     wf_membarrier(); /* pairs with the compiler barrier in wf_enter */
-    AO_t to = AO_load_acquire(&mp->inside) ? WF_P_RUNNING : WF_P_TAKEN;
+    if (AO_load_acquire(&mp->inside))
+        to = WF_P_RUNNING;
     /* full: pairs with wf_enter_slow; fails if the owner came inside meanwhile */
-    return AO_compare_and_swap_full(&pp->status, WF_P_TAKING, to) && to == WF_P_TAKEN;
+    return AO_compare_and_swap_full(&pp->status, WF_P_TAKING, to) && to != WF_P_RUNNING;
+}
+
+bool wf_p_take(wf_p *pp)
+{
+    return take(pp, WF_P_TAKEN);
+}
+
+/*
+ * Why a thief does not simply take runnext by CAS: then its owner needs one for each set
+ * and take, four for each start and join, 20 ns; so rare a theft can pay for it all.
+ */
+bool wf_p_lend(wf_p *pp, wf_g *seen)
+{
+    if (!wf_lock_try(&S.lock)) /* busy: somebody wakes or goes idle; there is a next round */
+        return false;
+    bool lent = AO_load(&pp->status) == WF_P_RUNNING && take(pp, WF_P_LENT);
+    bool taken = lent && wf_runq_steal_next(&pp->runq, seen);
+    if (lent)
+        AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with wf_enter's load */
+    wf_lock_release(&S.lock);
+    return taken;
 }
 
 /* ---- Waking ------------------------------------------------------------------------ */

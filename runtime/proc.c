@@ -168,7 +168,7 @@ static wf_g *steal_next(wf_m *mp, wf_p *victim)
         if (wf_runq_next(&victim->runq) != seen)
             return NULL; /* its owner is quicker */
     }
-    if (!wf_runq_steal_next(&victim->runq, seen))
+    if (!wf_p_lend(victim, seen))
         return NULL;
     wf_count(&mp->pp->n_steals, 1);
     wf_count(&mp->pp->n_stolen, 1);
@@ -221,7 +221,7 @@ static wf_g *steal_once(wf_m *mp)
         gp = wf_global_take(mp);
     if (!gp)
         gp = steal_timers(mp);
-    return gp ? gp : steal_round(mp, steal_next);
+    return gp || !mp->spinning ? gp : steal_round(mp, steal_next);
 }
 
 static wf_g *find_elsewhere(wf_m *mp)

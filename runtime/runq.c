@@ -38,5 +38,8 @@ wf_g *wf_runq_steal(wf_runq *q)
 
 bool wf_runq_steal_next(wf_runq *q, wf_g *seen)
 {
-    return AO_compare_and_swap_full(&q->next, (AO_t)seen, 0); /* pairs with swap_next */
+    if (wf_runq_next(q) != seen)
+        return false;
+    AO_store(&q->next, 0);
+    return true;
 }

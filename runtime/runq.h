@@ -23,7 +23,8 @@
  *                                            moves the head owns what it read
  *   slot   owner: push, where tail - head < size, so no head that a live CAS can
  *          succeed from names it
- *   next   owner: set and take; thief: take  CAS full
+ *   next   owner: set and take              plain; a thief may take it only while the P is
+ *                                            lent to it (sched.h, wf_p_lend)
  *
  * Why no G is taken twice: a slot is taken by moving the head past it, which only one
  * CAS does, or by pop_tail where the fence makes sure that a thief which has not seen
@@ -44,7 +45,7 @@
 typedef struct wf_runq {
     volatile AO_t head WF_ALIGNED;
     volatile AO_t tail;
-    volatile AO_t next;  /* runnext: wf_g * or 0 */
+    volatile AO_t next;  /* runnext: wf_g * or 0; owner, or who the P is lent to */
     unsigned      fresh; /* owner: how many of the newest entries have never run */
     bool          solo;  /* fixed: there are no thieves, so no fences are needed */
     volatile AO_t slots[WF_RUNQ_SIZE] WF_ALIGNED;
@@ -57,7 +58,7 @@ int wf_runq_spill(wf_runq *q, wf_glist *out);
 
 /* Thief: the oldest entry or NULL. */
 wf_g *wf_runq_steal(wf_runq *q);
-/* Thief: takes runnext only if it still is `seen`. */
+/* Thief to whom the P is lent: takes runnext only if it still is `seen`. */
 bool  wf_runq_steal_next(wf_runq *q, wf_g *seen);
 
 /* ---- The owner's side, on every switch: inline ------------------------------- */
@@ -90,26 +91,16 @@ static inline bool wf_runq_push(wf_runq *q, wf_g *gp)
 static inline wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp)
 {
     AO_t old = AO_load(&q->next);
-    if (q->solo) {
-        AO_store_release(&q->next, (AO_t)gp);
-        return (wf_g *)old;
-    }
-    /* full: pairs with wf_runq_steal_next; also the fence before the waker's look */
-    while (!AO_compare_and_swap_full(&q->next, old, (AO_t)gp))
-        old = AO_load(&q->next);
+    AO_store_release(&q->next, (AO_t)gp); /* pairs with the acquire in wf_runq_next */
     return (wf_g *)old;
 }
 
 static inline wf_g *wf_runq_take_next(wf_runq *q)
 {
     AO_t gp = AO_load(&q->next);
-    if (!gp)
-        return NULL;
-    if (q->solo) {
+    if (gp)
         AO_store(&q->next, 0);
-        return (wf_g *)gp;
-    }
-    return AO_compare_and_swap_full(&q->next, gp, 0) ? (wf_g *)gp : NULL;
+    return (wf_g *)gp;
 }
 
 static inline wf_g *wf_runq_pop_head(wf_runq *q)
@@ -164,7 +155,7 @@ static inline unsigned wf_runq_len(const wf_runq *q)
 
 static inline wf_g *wf_runq_next(const wf_runq *q)
 {
-    return (wf_g *)AO_load(&q->next);
+    return (wf_g *)AO_load_acquire(&q->next); /* pairs with wf_runq_swap_next */
 }
 
 static inline bool wf_runq_empty(const wf_runq *q)

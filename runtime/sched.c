@@ -56,6 +56,7 @@ void wf_enter_slow(wf_m *mp)
         /* full: pairs with the CASes in wf_p_take; whoever wins owns the P */
         if (AO_compare_and_swap_full(&mp->pp->status, WF_P_TAKING, WF_P_RUNNING))
             return;
+        wf_cpu_relax(); /* LENT: a thief is at runnext, for a few instructions */
     }
     AO_store_release(&mp->inside, 0); /* taken: the runtime stopped without this G */
     wf_sleep_for_ever();
@@ -66,8 +67,9 @@ void wf_enter_slow(wf_m *mp)
 /*
  * Work was published; if a P idles and none looks for work, wake one.  The fence
  * pairs with the one in proc.c's go_idle: either this load sees the idle P, or the M
- * that made it idle sees the work.  A lone runnext wakes nobody while such wake-ups
- * have lately been futile (its owner took it first); sysmon looks after it.
+ * that made it idle sees the work.  A lone runnext has no fence, and wakes nobody while
+ * such wake-ups have lately been futile (its owner took it first): its owner takes it at
+ * its next switch, or sysmon sees to it.
  */
 static inline void wake_for_ring(void)
 {
@@ -78,7 +80,6 @@ static inline void wake_for_ring(void)
 
 static inline void wake_for_next(void)
 {
-    wf_fence_after_rmw(); /* pairs with go_idle's */
     if (AO_load(&wf_the_sched.n_idle_p) && !AO_load(&wf_the_sched.n_spinning) &&
         !AO_load(&wf_the_sched.futile))
         wf_wakep();

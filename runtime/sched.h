@@ -27,6 +27,9 @@ typedef struct wf_p wf_p;
  *   TAKING    RUNNING   wf_enter_slow: CAS by the owner (it came inside: it keeps the P)
  *                       wf_p_take: CAS by the taker that saw `inside` set
  *   TAKING    TAKEN     wf_p_take: CAS by the taker after the membarrier
+ *   TAKING    LENT      wf_p_lend: the same, for a moment, in which the taker may do what
+ *                       else only the owner may: take runnext
+ *   LENT      RUNNING   wf_p_lend: release by the taker; the owner, if it comes, waits for it
  *
  * The owner stores `inside`, then loads the status; the taker stores TAKING, passes a
  * membarrier (a full fence on every thread), then loads `inside`.  So either the owner
@@ -34,7 +37,7 @@ typedef struct wf_p wf_p;
  * both believe that they own the P.  The taker holds sched.lock, so pp->m is stable.  The owner pays a store, a compiler barrier and a
  * load; the fence is the taker's.
  */
-enum wf_p_status { WF_P_IDLE, WF_P_RUNNING, WF_P_TAKING, WF_P_TAKEN };
+enum wf_p_status { WF_P_IDLE, WF_P_RUNNING, WF_P_TAKING, WF_P_TAKEN, WF_P_LENT };
 
 struct wf_p {
     wf_runq runq;
@@ -153,7 +156,8 @@ static inline wf_m *wf_enter(const char *call)
         wf_die_outside(mp, call);
     AO_store(&mp->inside, 1);
     wf_compiler_barrier(); /* pairs with the membarrier in wf_p_take */
-    if (WF_UNLIKELY(AO_load(&mp->pp->status) != WF_P_RUNNING))
+    /* acquire: pairs with the release in wf_p_lend */
+    if (WF_UNLIKELY(AO_load_acquire(&mp->pp->status) != WF_P_RUNNING))
         wf_enter_slow(mp);
     return mp;
 }
@@ -239,6 +243,7 @@ wf_g *wf_global_take(wf_m *mp); /* one to run now, and a share for the local rin
 wf_g *wf_global_take_one(void);
 void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
 bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
+bool  wf_p_lend(wf_p *pp, wf_g *seen); /* its runnext, if it still is `seen` and its M is outside */
 
 /* ---- Threads and the life of the runtime (m.c) --------------------------------- */
 

@@ -18,6 +18,8 @@
 #ifdef WEFT_FAULTS
 long (*wf_sys_fault)(const char *call, int fd);
 
+static _Thread_local size_t last_cap; /* of this thread's last transfer; 0: none */
+
 static long fault(const char *call, int fd)
 {
     long (*f)(const char *, int) = wf_sys_fault;
@@ -47,9 +49,21 @@ static inline long cap(const char *call, int fd, size_t *n)
     long f = fault(call, fd);
     if (*n > MOST)
         *n = MOST;
-    if (WF_UNLIKELY(f > 0) && *n > (size_t)f)
+#ifdef WEFT_FAULTS
+    last_cap = f > 0 ? (size_t)f : 0;
+    if (f > 0 && *n > (size_t)f)
         *n = (size_t)f;
+#endif
     return f < 0 ? f : 0;
+}
+
+WF_NOINLINE size_t wf_sys_asked(size_t n)
+{
+#ifdef WEFT_FAULTS
+    if (last_cap && n > last_cap)
+        return last_cap;
+#endif
+    return n < MOST ? n : MOST;
 }
 
 /* ---- Transfers ---------------------------------------------------------------- */

@@ -22,6 +22,9 @@ ssize_t wf_sys_read(int fd, void *buf, size_t n);
 ssize_t wf_sys_write(int fd, const void *buf, size_t n);
 ssize_t wf_sys_recv(int fd, void *buf, size_t n, int flags);
 ssize_t wf_sys_send(int fd, const void *buf, size_t n, int flags);
+/* How many of n bytes the last transfer of this thread really asked for: fewer if n is
+ * very large or a fault cut it.  Fewer still came: then no more were there. */
+size_t wf_sys_asked(size_t n);
 ssize_t wf_sys_discard(int fd, size_t n); /* of a TCP socket's received bytes, uncopied */
 ssize_t wf_sys_readv(int fd, const struct iovec *iov, int n);
 ssize_t wf_sys_writev(int fd, const struct iovec *iov, int n);

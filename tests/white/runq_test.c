@@ -243,12 +243,8 @@ static void *thief(void *arg)
 {
     AO_t all = *(AO_t *)arg;
 
-    for (unsigned i = 0; AO_load(&n_taken) < all; i++) {
+    while (AO_load(&n_taken) < all) { /* runnext is the owner's alone while it is active */
         wf_g *gp = wf_runq_steal(&queue);
-        if (!gp && i % 4 == 0) {
-            wf_g *seen = wf_runq_next(&queue);
-            gp = seen && wf_runq_steal_next(&queue, seen) ? seen : NULL;
-        }
         if (gp)
             AO_fetch_and_add_full(&stolen, 1);
         take(gp);
