@@ -26,11 +26,12 @@ struct child {
 
 __attribute__((unused)) static void child_gather(struct child *c, int fd)
 {
-    ssize_t got;
+    ssize_t got = 1;
 
-    while (c->n < sizeof c->text - 1 &&
-           ((got = read(fd, c->text + c->n, sizeof c->text - 1 - c->n)) > 0 || errno == EINTR))
+    while (c->n < sizeof c->text - 1 && (got > 0 || (got < 0 && errno == EINTR))) {
+        got = read(fd, c->text + c->n, sizeof c->text - 1 - c->n);
         c->n += got > 0 ? (size_t)got : 0;
+    }
     c->text[c->n] = '\0';
 }
 

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/misuse_test.c - calls where they may not be made end the process with one line that names
+ * them; those marked [anywhere] work everywhere.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+
+#include "support/child.h"
+#include "support/procs.h"
+
+static weft_group     group;
+static weft_waitgroup waitgroup;
+
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
+static int nothing_int(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* What is for coroutines only, by name. */
+static const struct call {
+    const char *name;
+    int         number;
+} calls[] = {
+    { "weft_yield", 0 },       { "weft_sleep", 1 },          { "weft_sleep_until", 2 },
+    { "weft_group_go", 3 },    { "weft_group_wait", 4 },     { "weft_cancelled", 5 },
+    { "weft_shield", 6 },      { "weft_waitgroup_wait", 7 }, { "weft_block_enter", 8 },
+    { "weft_block_leave", 9 },
+};
+enum { CALLS = sizeof calls / sizeof calls[0] };
+
+static int do_call(int number)
+{
+    switch (number) {
+    case 0: weft_yield(); return 0;
+    case 1: return weft_sleep(1);
+    case 2: return weft_sleep_until(WEFT_NOWAIT);
+    case 3: return weft_group_go(&group, nothing_int, NULL, 0);
+    case 4: return weft_group_wait(&group, WEFT_NOWAIT, NULL);
+    case 5: return weft_cancelled();
+    case 6: return weft_shield(true);
+    case 7: return weft_waitgroup_wait(&waitgroup, WEFT_NOWAIT);
+    case 8: weft_block_enter(); return 0;
+    default: weft_block_leave(); return 0;
+    }
+}
+
+static int outside(void *arg)
+{
+    return do_call(*(const int *)arg);
+}
+
+static void *on_a_thread(void *arg)
+{
+    do_call(*(const int *)arg);
+    return NULL;
+}
+
+static int beside(void *arg)
+{
+    pthread_t thread;
+
+    check_eq(pthread_create(&thread, NULL, on_a_thread, arg), 0);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+static int run_beside(void *arg)
+{
+    return weft_run(NULL, beside, arg);
+}
+
+Test(misuse, outside_a_coroutine_each_call_is_named)
+{
+    for (int i = 0; i < CALLS; i++)
+        assert_dies_saying(child_run(outside, (void *)&calls[i].number), calls[i].name);
+}
+
+Test(misuse, on_a_thread_that_is_none_of_wefts_while_it_runs)
+{
+    for (int i = 0; i < CALLS; i++)
+        assert_dies_saying(child_run(run_beside, (void *)&calls[i].number), calls[i].name);
+}
+
+static int in_a_block(void *arg)
+{
+    weft_block_enter();
+    return do_call(*(const int *)arg);
+}
+
+static int run_in_a_block(void *arg)
+{
+    return weft_run(NULL, in_a_block, arg);
+}
+
+Test(misuse, between_block_enter_and_leave_each_call_is_named)
+{
+    for (int i = 0; i < CALLS; i++) {
+        if (strncmp(calls[i].name, "weft_block", 10) == 0)
+            continue; /* counted: allowed */
+        struct child *c = child_run(run_in_a_block, (void *)&calls[i].number);
+        assert_dies_saying(c, calls[i].name);
+        cr_assert_not_null(strstr(c->text, "between weft_block_enter and weft_block_leave"), "%s",
+                           c->text);
+    }
+}
+
+static int leave_alone(void *arg)
+{
+    weft_block_leave();
+    return arg != NULL;
+}
+
+static int run_leave_alone(void *arg)
+{
+    return weft_run(NULL, leave_alone, arg);
+}
+
+Test(misuse, a_block_that_was_never_entered_cannot_be_left)
+{
+    assert_dies_saying(child_run(run_leave_alone, NULL), "weft_block_leave");
+}
+
+/* ---- What may be called anywhere ------------------------------------------------------------- */
+
+/* running: -1 no runtime, 0 one runs, 1 in one of its coroutines. */
+static void call_anywhere(int running)
+{
+    weft_waitgroup wg = { { 0 } };
+    weft_group     g = WEFT_GROUP_INIT;
+    weft_stats     s;
+    weft_time      now = weft_now();
+
+    check(now > 0 && weft_after(1) > now && weft_after(-1) <= weft_now());
+    check_eq(weft_procs(), running < 0 ? 0 : 2);
+    check_eq(weft_go(nothing, NULL, 0), running < 0 ? -ESRCH : 0);
+    check_eq(weft_go_with(NULL, nothing, NULL, 0), running < 0 ? -ESRCH : 0);
+    check_eq(weft_id() != 0, running > 0);
+    weft_group_cancel(&g);
+    weft_waitgroup_add(&wg, 2);
+    weft_waitgroup_done(&wg);
+    weft_waitgroup_add(&wg, -1);
+    weft_stats_read(&s);
+    check_eq(s.coroutines > 0, running >= 0);
+    check(weft_version()[0] != '\0');
+}
+
+static void *anywhere_thread(void *arg)
+{
+    call_anywhere(0);
+    return arg;
+}
+
+static int anywhere(void *arg)
+{
+    pthread_t thread;
+
+    call_anywhere(1);
+    check_eq(pthread_create(&thread, NULL, anywhere_thread, NULL), 0);
+    weft_block_enter();
+    pthread_join(thread, NULL);
+    call_anywhere(1);
+    weft_block_leave();
+    return arg != NULL;
+}
+
+Test(misuse, what_is_marked_anywhere_works_everywhere)
+{
+    for (int i = 0; i < 3; i++) {
+        call_anywhere(-1);
+        run_on(2, anywhere, NULL);
+    }
+    call_anywhere(-1);
+}
