@@ -147,10 +147,10 @@ static void leave(struct group *g)
 /* Under both locks. */
 static void attach_to(struct group *g, struct group *parent)
 {
-    if (parent->cancelled) {
+    if (parent->cancelled)
         cancel_locked(g);
+    if (g->cancelled) /* nothing can be started in it: attached, it would never come off */
         return;
-    }
     g->parent = parent;
     parent->count++;
     wf_list_append(&parent->children, &g->node);
