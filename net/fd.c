@@ -291,20 +291,12 @@ static inline int prepare(wf_op *op)
  * A coroutine whose every call succeeds at once would never let another run on its P:
  * nothing preempts it.  So after IN_A_ROW attempts without a switch it steps aside.
  */
-static WF_NOINLINE bool had_its_share(const wf_p *pp)
+static inline bool had_its_share(wf_p *pp)
 {
-    static _Thread_local struct {
-        const wf_p *pp;
-        AO_t        tick;
-        int         n;
-    } last, *l;
-    l = &last;
-    __asm__ volatile("" : "+r"(l) : : "memory"); /* no address of a thread-local is kept */
     AO_t tick = AO_load(&pp->tick);
-    l->n = l->pp == pp && l->tick == tick ? l->n + 1 : 0;
-    l->pp = pp;
-    l->tick = tick;
-    return l->n >= IN_A_ROW;
+    pp->io_run = pp->io_tick == tick ? pp->io_run + 1 : 0;
+    pp->io_tick = tick;
+    return pp->io_run >= IN_A_ROW;
 }
 
 static bool step_aside(wf_op *op)
