@@ -115,14 +115,14 @@ forget() # PID
     pids=("${left[@]}")
 }
 
-# Start the stress tool beside the script and wait until it has run for a second; sets load.
+# Start the stress tool beside the script and wait until it shows how it runs; sets load.
 start_load() # ARGUMENTS...
 {
     : >"$work/err" # what an earlier run said must not be taken for this one's
     "$weft_stress" "$@" >"$work/out" 2>"$work/err" </dev/null &
     load=$!
     pids+=("$load")
-    await_line "$work/err" '^ +1 s:'
+    await_line "$work/err" '^ +[0-9]+ s:'
 }
 
 end_load() # STATUS WHAT
