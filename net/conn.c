@@ -24,7 +24,7 @@ ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
                                                    : wf_sys_recv(f->lock.fd, buf, n, 0);
     if (r == 0)
         f->eof = true;
-    wf_poll_note_read(f->pd, n, r);
+    wf_poll_note_read(f->pd, wf_sys_asked(n), r);
     return r;
 }
 
