@@ -68,6 +68,17 @@ static weft_chan *chan_at(const struct select *s, int i)
     return s->cases[s->order[i]].chan;
 }
 
+/* Cases of one channel stand in its queue in an even order: whoever comes takes the first. */
+static void shuffle_equals(struct select *s, wf_random *random)
+{
+    for (int i = 1, first = 0; i < s->n_live; i++) {
+        if (chan_at(s, i) != chan_at(s, i - 1))
+            first = i;
+        else
+            swap(s->order, i, first + (int)(wf_random_next(random) % (uint32_t)(i - first + 1)));
+    }
+}
+
 static void lock_all(struct select *s)
 {
     for (int i = 0; i < s->n_live; i++)
@@ -159,9 +170,14 @@ static int dequeue(struct select *s)
 static int wait_for_one(wf_m **mp, struct select *s, weft_time deadline)
 {
     wf_ticket t = wf_wait_arm(*mp);
+    shuffle_equals(s, &(*mp)->pp->random);
     enqueue(s, (*mp)->gp, t);
-    enum wf_reason why = wf_wait_then(mp, t, deadline, "in select", unlock_all, s);
-    int            fired = dequeue(s);
+    enum wf_reason why;
+    if (s->n_live > 0)
+        why = wf_wait_then(mp, t, deadline, "in select", unlock_all, s);
+    else /* no lock would keep this G, and with it s, from going on before unlock_all is done */
+        why = wf_wait(mp, t, deadline, "in select");
+    int fired = dequeue(s);
     wf_assert((why == WF_EVENT) == (fired >= 0));
     return why == WF_EVENT ? fired : wf_reason_error(why);
 }
