@@ -197,6 +197,40 @@ Test(run, what_was_started_runs_even_if_main_returns_at_once)
     cr_assert_eq(ended, 1000);
 }
 
+static weft_waitgroup wake_up;
+
+static void is_woken(void *arg)
+{
+    atomic_fetch_add(&seen, 1);
+    (void)!weft_waitgroup_wait(&wake_up, WEFT_FOREVER); /* the stop may be quicker */
+    weft_yield();
+    check(arg == NULL);
+    atomic_fetch_add(&ended, 1);
+}
+
+static int wake_and_return(void *arg)
+{
+    atomic_store(&seen, 0);
+    weft_waitgroup_add(&wake_up, 1);
+    for (int i = 0; i < 20; i++)
+        check_eq(weft_go(is_woken, arg, 0), 0);
+    await_yielding(atomic_load(&seen) == 20);
+    weft_waitgroup_done(&wake_up);
+    return 0;
+}
+
+/* Between being woken and being runnable it still counts: lesson 11. */
+Test(run, lesson_11_the_stop_waits_for_those_that_were_just_woken, .timeout = 60)
+{
+    int n = (int)test_scaled(100);
+
+    for (int i = 0; i < n; i++) {
+        atomic_store(&ended, 0);
+        run_on(1 + i % 4, wake_and_return, NULL);
+        cr_assert_eq(ended, 20);
+    }
+}
+
 static void ignores(void *arg)
 {
     (void)arg;
