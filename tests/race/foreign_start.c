@@ -10,7 +10,7 @@
 
 #include "support/check.h"
 
-enum { THREADS = 3, CYCLES = 600, CYCLES_MOST = 20000, SPREAD = 64 };
+enum { THREADS = 3, CYCLES = 150, CYCLES_MOST = 20000, SPREAD = 64 };
 
 static atomic_long started, ran, refused;
 static atomic_bool ended;
