@@ -25,17 +25,27 @@ measure() # SETTING PEER PROGRAM ROW [option...]
     fi
 }
 
+# On how many Ps: some rows need somebody on the other one.
+procs_of() # ROW
+{
+    case $1 in
+        mutex100 | wake) echo 2 ;;
+        *) echo 1 2 ;;
+    esac
+}
+
 run_compute() # ROW
 {
     local row=$1 rep procs
     for ((rep = 0; rep < reps; rep++)); do
-        for procs in 1 2; do
+        for procs in $(procs_of "$row"); do
             [ "$procs" -le ${#cpus[@]} ] || continue
             measure "$procs" weft "$bin/bench_weft_compute" "$row" --procs "$procs"
             measure "$procs" go "$bin/bench_go_compute" "$row" --procs "$procs"
-            if [ "$row" = parked ]; then
-                measure - floor "$bin/bench_floor" guard_touch
-            fi
+            case $row in
+                parked) measure - floor "$bin/bench_floor" guard_touch ;;
+                wake) measure - floor "$bin/bench_floor" futex_busy ;;
+            esac
         done
     done
 }

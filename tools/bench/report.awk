@@ -9,17 +9,41 @@
 BEGIN {
     FS = "\t"
     dash = "–"
-    # The goals of the compute rows: ns, ms or bytes on 1 P and 2 Ps, and as a share of Go's figure.
+    # The goals of the compute rows on 1 P and 2 Ps: a figure in the row's unit, and a share of Go's;
+    # 0: none.
     goal("yield", 10, 12, 0.10, 0.11)
     goal("start_join", 60, 80, 0.14, 0.21)
     goal("start_1000", 50, 60, 0.19, 0.24)
     goal("fib27", 60, 35, 0.20, 0.19)
     goal("fib38", 88, 46, 0.54, 0.41)
+    goal("pingpong", 80, 90, 0.21, 0.25)
+    goal("chan128", 20, 30, 0.45, 0.60)
+    goal("select4", 0, 0, 1, 1)
+    goal("mutex", 10, 10, 0.79, 0.79)
+    goal("mutex100", 0, 17, 0, 0.40)
+    goal("skynet", 350, 200, 0.34, 0.23)
+    goal("sleeps", 400, 300, 0.26, 0.32)
+    goal("sleepers_late", 1000, 1000, 0, 0)
+    goal("sleepers_cpu", 0, 0, 1, 1)
+    goal("timer", 60, 60, 0.17, 0.17)
+    goal("wake_3us", 0, 5, 0, 0)
     title["yield"] = "yield, per switch, ns"
     title["start_join"] = "start and join, one at a time, ns"
     title["start_1000"] = "start, 1,000 at a time, ns"
     title["fib27"] = "fib(27), a start and a join at each of 318k nodes, ms"
     title["fib38"] = "fib(38), sequential below 22, ms"
+    title["pingpong"] = "unbuffered channels, a round trip, ns"
+    title["chan128"] = "channel of 128, per element, ns"
+    title["select4"] = "select over 4 unbuffered channels, per element, ns"
+    title["mutex"] = "mutex, uncontended, ns"
+    title["mutex100"] = "mutex, 100 coroutines, ns"
+    title["skynet"] = "skynet, a million leaves, ms"
+    title["sleeps"] = "100,000 coroutines, ten sleeps of 1 to 20 ms each, ms"
+    title["sleepers_late"] = "10,000 coroutines, ten sleeps of 1 to 20 ms: median lateness, us"
+    title["sleepers_cpu"] = "the same: CPU, ms"
+    title["timer"] = "timer, start and stop, ns"
+    title["wake_3us"] = "woken every 3 us"
+    title["wake_1ms"] = "woken after 1 ms asleep"
     title["start_park"] = "start and park, ns"
     title["wake_end"] = "wake all and let them end, ns"
     title["parked_rss"] = "resident bytes per parked coroutine"
@@ -120,14 +144,25 @@ function ratio(a, b)
     return a < 0 || b <= 0 ? dash : sprintf("%.2f", a / b)
 }
 
-function verdict(row, procs, w, g, by_ns, by_go)
+# A share passes when it rounds to the goal, as both are printed.
+function verdict(row, procs, w, g, has_ns, has_go, by_ns, by_go)
 {
-    if (w < 0) {
+    has_ns = abs_goal[row, procs] > 0; has_go = go_goal[row, procs] > 0 && g > 0
+    if (w < 0 || !has_ns && !has_go) {
         return dash
     }
-    by_ns = w <= abs_goal[row, procs]
-    by_go = g > 0 && w / g <= go_goal[row, procs]
+    by_ns = has_ns && w <= abs_goal[row, procs]
+    by_go = has_go && ratio(w, g) + 0 <= go_goal[row, procs]
+    if (!has_ns || !has_go) {
+        return by_ns || by_go ? "yes" : "no"
+    }
     return by_ns && by_go ? "both" : by_ns ? "the figure" : by_go ? "the share" : "no"
+}
+
+function goal_text(row, procs, a, s)
+{
+    a = abs_goal[row, procs]; s = go_goal[row, procs]
+    return (a > 0 ? a : "") (a > 0 && s > 0 ? ", " : "") (s > 0 ? s " of Go" : "")
 }
 
 function compute_row(row, procs, w, g)
@@ -136,20 +171,28 @@ function compute_row(row, procs, w, g)
     if (w < 0 && g < 0) {
         return
     }
-    printf "| %s | %d | %s | %s | %s | %s, %s of Go | %s |\n", title[row], procs,
+    printf "| %s | %d | %s | %s | %s | %s | %s |\n", title[row], procs,
         cell(row, procs, "weft", "value"), cell(row, procs, "go", "value"), ratio(w, g),
-        abs_goal[row, procs], go_goal[row, procs], verdict(row, procs, w, g)
+        goal_text(row, procs), verdict(row, procs, w, g)
+}
+
+# Splits names into rows; how many, or 0 if none of them was measured.
+function split_measured(names, rows, n, i)
+{
+    n = split(names, rows, " ")
+    for (i = 1; i <= n; i++) {
+        if (rows[i] in have) {
+            return n
+        }
+    }
+    return 0
 }
 
 function compute_table(rows, n, i, p)
 {
-    n = split("yield start_join start_1000 fib27 fib38", rows, " ")
-    for (i = 1; i <= n; i++) {
-        if (rows[i] in have) {
-            break
-        }
-    }
-    if (i > n) {
+    n = split_measured("yield start_join start_1000 fib27 fib38 pingpong chan128 select4 mutex " \
+        "mutex100 skynet sleeps sleepers_late sleepers_cpu timer", rows)
+    if (n == 0) {
         return
     }
     print "\n## Compute\n\nWall time per operation; less is better. P: a processor of the scheduler.\n"
@@ -160,7 +203,36 @@ function compute_table(rows, n, i, p)
             compute_row(rows[i], p)
         }
     }
-    speedup("fib27"); speedup("fib38")
+    if ("sleeps_ideal" in have) {
+        printf "\nThe unluckiest of the 100,000 has %s ms to sleep.\n", plain("sleeps_ideal", 1, "weft", "value")
+    }
+    speedup("fib27"); speedup("fib38"); speedup("skynet")
+}
+
+function wake_row(row, floor, w, f)
+{
+    w = med(row, 2, "weft", "value"); f = med(floor, "-", "floor", "value")
+    printf "| %s | %s | %s | %s | %s | ", title[row], cell(row, 2, "weft", "value"),
+        cell(row, 2, "go", "value"), cell(floor, "-", "floor", "value"), ratio(w, f)
+    if (row == "wake_1ms") {
+        print "1.2 of the futex | " (w < 0 || f <= 0 ? dash : ratio(w, f) + 0 <= 1.2 ? "yes" : "no") " |"
+    } else {
+        print goal_text(row, 2) " | " verdict(row, 2, w, -1) " |"
+    }
+}
+
+function wake_table()
+{
+    if (!("wake_3us" in have)) {
+        return
+    }
+    print "\n## Waking a parked coroutine\n\nBy one that stays busy, on 2 Ps, the other one idle: from the" \
+        " call to the woken one's first line, p50, us.\n"
+    print "| what | weft | Go | bare futex | weft / futex | goal | reached |\n|---|---|---|---|---|---|---|"
+    wake_row("wake_3us", "futex_busy_3us")
+    wake_row("wake_1ms", "futex_busy_1ms")
+    printf "\nWhile one is busy and the other asleep, all other threads use %s us of CPU per ms (Go: %s).\n",
+        plain("wake_1ms_burn", 2, "weft", "value"), plain("wake_1ms_burn", 2, "go", "value")
 }
 
 function speedup(row, w1, w2)
@@ -192,14 +264,9 @@ function parked_table(rows, n, i, p)
 
 function floor_table(rows, n, i)
 {
-    n = split("fcontext_2 fcontext_1000 fcontext_10000 futex_waker futex_sleeper guard touch " \
-        "guard_touch fib38_alone", rows, " ")
-    for (i = 1; i <= n; i++) {
-        if (rows[i] in have) {
-            break
-        }
-    }
-    if (i > n) {
+    n = split_measured("fcontext_2 fcontext_1000 fcontext_10000 futex_waker futex_sleeper guard " \
+        "touch guard_touch fib38_alone", rows)
+    if (n == 0) {
         return
     }
     print "\n## What the machine itself charges\n\n| what | median (least to greatest) |\n|---|---|"
@@ -276,5 +343,5 @@ END {
     while ((getline line < machine) > 0) {
         print line
     }
-    compute_table(); parked_table(); floor_table(); net_table(); syscall_table()
+    compute_table(); wake_table(); parked_table(); floor_table(); net_table(); syscall_table()
 }

@@ -118,6 +118,23 @@ static inline int64_t bench_status_bytes(const char *field)
     return kb * 1024;
 }
 
+static inline int bench_by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Sorts v. */
+static inline int64_t bench_median(int64_t *v, long n)
+{
+    if (n < 1) {
+        bench_die("nothing was measured");
+    }
+    qsort(v, (size_t)n, sizeof(*v), bench_by_value);
+    return v[n / 2];
+}
+
 typedef struct bench_row {
     const char *name;
     void (*run)(const bench_args *a);

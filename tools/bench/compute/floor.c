@@ -3,16 +3,12 @@
  * tools/bench/compute/floor.c - what the machine itself charges.
  *
  * Owns the raw floors that the rows stand beside in one run: a bare fcontext
- * switch, waking a sleeping thread, and a stack's guard and first touch.  Must
- * use nothing of weft: these are what any runtime on this machine pays.
+ * switch and a stack's guard and first touch; floor_futex.c has the waking of a
+ * thread.  Must use nothing of weft: these are what any runtime here pays.
  */
-#include "bench.h"
+#include "floor.h"
 
 #include <errno.h>
-#include <linux/futex.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -111,102 +107,6 @@ static void row_fcontext(const bench_args *a)
     }
 }
 
-/* ---- futex: wake a thread that sleeps ------------------------------------ */
-
-struct sleeper {
-    atomic_uint    word;
-    _Atomic int64_t woken_at;
-    unsigned       rounds;
-};
-
-static long futex(atomic_uint *word, int op, unsigned value)
-{
-    return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
-}
-
-static void pin_to(int which)
-{
-    cpu_set_t all, one;
-
-    CPU_ZERO(&one);
-    if (sched_getaffinity(0, sizeof(all), &all) != 0 || CPU_COUNT(&all) <= which) {
-        return; /* one CPU: both threads share it */
-    }
-    for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (CPU_ISSET(cpu, &all) && seen++ == which) {
-            CPU_SET(cpu, &one);
-        }
-    }
-    sched_setaffinity(0, sizeof(one), &one);
-}
-
-static void *sleep_rounds(void *arg)
-{
-    struct sleeper *s = arg;
-
-    pin_to(1);
-    for (unsigned i = 0; i < s->rounds; i++) {
-        while (atomic_load(&s->word) == i) {
-            futex(&s->word, FUTEX_WAIT, i);
-        }
-        atomic_store(&s->woken_at, bench_now());
-    }
-    return NULL;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Wakes that found nobody asleep do not count; the median of the rest does. */
-static void wake_rounds(struct sleeper *s, int64_t *waker, int64_t *reached, unsigned *n)
-{
-    for (unsigned i = 0; i < s->rounds; i++) {
-        struct timespec pause = { 0, 200000 }; /* long enough to be asleep, and off its CPU */
-        int64_t         t0, at;
-        long            hit;
-
-        nanosleep(&pause, NULL);
-        t0 = bench_now();
-        atomic_store(&s->word, i + 1);
-        hit = futex(&s->word, FUTEX_WAKE, 1);
-        waker[*n] = bench_now() - t0;
-        while ((at = atomic_exchange(&s->woken_at, 0)) == 0) {
-            sched_yield();
-        }
-        reached[*n] = at - t0;
-        *n += hit == 1;
-    }
-}
-
-static void row_futex_wake(const bench_args *a)
-{
-    struct sleeper s = { 0, 0, (unsigned)(2000 / a->scale + 20) };
-    int64_t       *waker = calloc(s.rounds, sizeof(*waker));
-    int64_t       *reached = calloc(s.rounds, sizeof(*reached));
-    unsigned       n = 0;
-    pthread_t      t;
-
-    if (waker == NULL || reached == NULL || pthread_create(&t, NULL, sleep_rounds, &s) != 0) {
-        bench_die("cannot start a thread to wake");
-    }
-    pin_to(0);
-    wake_rounds(&s, waker, reached, &n);
-    pthread_join(t, NULL);
-    if (n == 0) {
-        bench_die("none of %u wakes found the thread asleep", s.rounds);
-    }
-    qsort(waker, n, sizeof(*waker), by_value);
-    qsort(reached, n, sizeof(*reached), by_value);
-    bench_print("futex_waker", (double)waker[n / 2], "ns");
-    bench_print("futex_sleeper", (double)reached[n / 2], "ns");
-    free(waker);
-    free(reached);
-}
-
 /* ---- a stack's guard and first touch -------------------------------------- */
 
 /* 0, or the errno of the kernel that knows no guard regions. */
@@ -301,6 +201,7 @@ static void row_fib38(const bench_args *a)
 static const bench_row rows[] = {
     { "fcontext", row_fcontext },
     { "futex_wake", row_futex_wake },
+    { "futex_busy", row_futex_busy },
     { "guard_touch", row_guard_touch },
     { "fib38_alone", row_fib38 },
 };

@@ -7,22 +7,9 @@
  * in its language would.  Every row checks its own result and ends the process
  * with status 1 when it is wrong.  Must never be tuned to a machine.
  */
-#include "bench.h"
+#include "weft_rows.h"
 
 #include <stdatomic.h>
-#include <weft.h>
-
-static void must(const char *what, int err)
-{
-    if (err < 0) {
-        bench_die("%s: %s", what, strerror(-err));
-    }
-}
-
-static void wait_all(weft_waitgroup *wg)
-{
-    must("weft_waitgroup_wait", weft_waitgroup_wait(wg, WEFT_FOREVER));
-}
 
 /* ---- yield: two coroutines take turns ----------------------------------- */
 
@@ -295,6 +282,16 @@ static const bench_row rows[] = {
     { "start_1000", row_start_1000 },
     { "fib27", row_fib27 },
     { "fib38", row_fib38 },
+    { "pingpong", row_pingpong },
+    { "chan128", row_chan128 },
+    { "select4", row_select4 },
+    { "mutex", row_mutex },
+    { "mutex100", row_mutex100 },
+    { "skynet", row_skynet },
+    { "sleeps", row_sleeps },
+    { "sleepers", row_sleepers },
+    { "timer", row_timer },
+    { "wake", row_wake },
     { "parked", row_parked },
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The compute rows on Go: the same work as compute/weft_compute.c, row by row,
-// and it must stay so: same counts, same shape.  Where Go offers several ways
+// The compute rows on Go: the same work as compute/weft_*.c, row by row, each
+// family in the file of the same name, and it must stay so: same counts, same shape.  Where Go offers several ways
 // (a WaitGroup, a channel, buffered or not) the one that was fastest is here.
 // Every row checks its own result and ends with status 1 when it is wrong.
 //
@@ -252,6 +252,16 @@ var rows = map[string]func(){
 	"start_1000": rowStart1000,
 	"fib27":      rowFib27,
 	"fib38":      rowFib38,
+	"pingpong":   rowPingpong,
+	"chan128":    rowChan128,
+	"select4":    rowSelect4,
+	"mutex":      rowMutex,
+	"mutex100":   rowMutex100,
+	"skynet":     rowSkynet,
+	"sleeps":     rowSleeps,
+	"sleepers":   rowSleepers,
+	"timer":      rowTimer,
+	"wake":       rowWake,
 	"parked":     rowParked,
 }
 
