@@ -284,7 +284,6 @@ static void deadline_fired(void *arg, AO_t seq, wf_glist *out)
 static void set_side(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode, weft_time when, wf_glist *out)
 {
     wf_poll_side *side = &pd->side[mode];
-    side->mode = mode;
     if (when == WEFT_FOREVER) {
         AO_store(&side->deadline, 0);
     } else if (when <= wf_now()) {

@@ -44,6 +44,7 @@ static wf_poll_desc *make(void)
     }
     wf_poll_desc *pd = &(*chunk)[index % CHUNK];
     pd->index = index;
+    pd->side[WF_WRITE].mode = WF_WRITE;
     AO_store_release(&cache.count, index + 1); /* pairs with wf_poll_cache_at */
     return pd;
 }
