@@ -113,6 +113,9 @@ static void main_entry(void *arg)
 {
     struct main_call *call = arg;
     call->result = call->fn(call->arg);
+    wf_g *gp = wf_m_self()->gp;
+    if (gp->locals)
+        wf_local_end(gp); /* before the runtime begins to stop */
     AO_int_store_release(&call->done, 1); /* pairs with the acquire in await_main */
     wf_futex_wake(&call->done, 1);
 }
