@@ -13,10 +13,12 @@
 
 #include <poll.h>
 
-/* Descriptors in a wait now, to tell a second waiter from a descriptor of weft's. */
+/* Descriptors in a wait now, to tell a second waiter from a descriptor of weft's: in the
+ * list exactly as long as they are registered, since both change under the lock. */
 struct waiter {
-    wf_list node;
-    int     fd;
+    wf_list       node; /* under lock */
+    int           fd;
+    wf_poll_desc *pd;
 };
 
 static struct {
@@ -24,30 +26,48 @@ static struct {
     wf_list waiters; /* under lock */
 } fds;
 
-static void enlist(struct waiter *w)
-{
-    wf_lock_acquire(&fds.lock);
-    if (!fds.waiters.next)
-        wf_list_init(&fds.waiters);
-    wf_list_append(&fds.waiters, &w->node);
-    wf_lock_release(&fds.lock);
-}
-
-static void delist(struct waiter *w)
-{
-    wf_lock_acquire(&fds.lock);
-    wf_list_remove(&w->node);
-    wf_lock_release(&fds.lock);
-}
-
+/* Under the lock. */
 static bool is_waited_for(int fd)
 {
     bool found = false;
-    wf_lock_acquire(&fds.lock);
     for (wf_list *n = fds.waiters.next; n && n != &fds.waiters; n = n->next)
         found = found || WF_CONTAINER(n, struct waiter, node)->fd == fd;
-    wf_lock_release(&fds.lock);
     return found;
+}
+
+/* Under the lock. */
+static int open_locked(struct waiter *w)
+{
+    int r = wf_poll_open(w->fd, false, &w->pd);
+    if (r == -EEXIST)
+        return is_waited_for(w->fd) ? -EBUSY : -EEXIST;
+    if (r != 0)
+        return r;
+    if (!w->pd->pollable) {
+        wf_poll_close(w->pd);
+        return -EPERM;
+    }
+    if (!fds.waiters.next)
+        wf_list_init(&fds.waiters);
+    wf_list_append(&fds.waiters, &w->node);
+    return 0;
+}
+
+static int open_fd(struct waiter *w)
+{
+    wf_lock_acquire(&fds.lock);
+    int r = open_locked(w);
+    wf_lock_release(&fds.lock);
+    return r;
+}
+
+static void close_fd(wf_m *mp, struct waiter *w)
+{
+    wf_poll_unblock(mp, w->pd);
+    wf_lock_acquire(&fds.lock);
+    wf_poll_close(w->pd);
+    wf_list_remove(&w->node);
+    wf_lock_release(&fds.lock);
 }
 
 /* The ready ones of events; errors and hang-ups count as all of them; 0: none. */
@@ -74,32 +94,16 @@ static int wait_registered(wf_m **mp, wf_poll_desc *pd, int events, weft_time de
     }
 }
 
-static int open_fd(int fd, wf_poll_desc **pd)
-{
-    int r = wf_poll_open(fd, false, pd);
-    if (r == -EEXIST)
-        return is_waited_for(fd) ? -EBUSY : -EEXIST;
-    if (r == 0 && !(*pd)->pollable) {
-        wf_poll_close(*pd);
-        return -EPERM;
-    }
-    return r;
-}
-
 static int wait_for(wf_m **mp, int fd, int events, weft_time deadline)
 {
     if (wf_g_cancelled((*mp)->gp))
         return -ECANCELED;
-    wf_poll_desc *pd;
-    int           r = open_fd(fd, &pd);
+    struct waiter w = { .fd = fd };
+    int           r = open_fd(&w);
     if (r != 0)
         return r;
-    struct waiter w = { .fd = fd };
-    enlist(&w);
-    r = wait_registered(mp, pd, events, deadline);
-    delist(&w);
-    wf_poll_unblock(*mp, pd);
-    wf_poll_close(pd);
+    r = wait_registered(mp, w.pd, events, deadline);
+    close_fd(*mp, &w);
     return r;
 }
 
