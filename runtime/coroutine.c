@@ -234,13 +234,11 @@ static void cool_batch(wf_g *batch)
     AO_fetch_and_add_full(&gpool.n_warm, (AO_t)-n);
 }
 
-/* True: there is more to give back, if it is not needed until the next time. */
-static bool trim_class(struct free_class *fc)
+static void trim_class(struct free_class *fc)
 {
     wf_lock_acquire(&gpool.lock);
     wf_g *old = fc->low ? detach_oldest(fc, fc->low) : NULL;
     fc->low = fc->n_warm;
-    bool more = fc->n_warm > 0;
     wf_lock_release(&gpool.lock);
     while (old) {
         wf_g *next = old->wait_next;
@@ -251,18 +249,25 @@ static bool trim_class(struct free_class *fc)
         wf_lock_release(&gpool.lock);
         old = next;
     }
-    return more;
 }
 
-bool wf_g_trim(void)
+void wf_g_trim(void)
 {
-    bool more = false;
     for (int c = 0; c < WF_STACK_CLASSES; c++)
-        more = trim_class(&gpool.classes[c]) || more;
-    return more;
+        trim_class(&gpool.classes[c]);
 }
 
 void (*wf_borrow_hook)(wf_m *mp, wf_g *gp);
+
+bool wf_g_any_warm(void)
+{
+    bool any = false;
+    wf_lock_acquire(&gpool.lock);
+    for (int c = 0; c < WF_STACK_CLASSES; c++)
+        any = any || gpool.classes[c].n_warm > 0;
+    wf_lock_release(&gpool.lock);
+    return any;
+}
 
 /* ---- Start -------------------------------------------------------------------- */
 
@@ -434,6 +439,9 @@ int weft_go_with(const weft_go_options *opt, void (*fn)(void *arg), void *arg, s
 {
     struct wf_start s = { .fn = fn, .arg = arg, .size = size };
     if (opt) {
+        for (size_t i = 0; i < sizeof opt->reserved / sizeof opt->reserved[0]; i++)
+            if (opt->reserved[i] != 0)
+                return -EINVAL;
         s.name = opt->name;
         s.stack_size = opt->stack_size;
     }

@@ -89,7 +89,8 @@ static const char *line_path(char *line, bool v2)
     controllers++;
     if (v2)
         return *controllers == '\0' ? path : NULL;
-    for (char *save = NULL, *c = strtok_r(controllers, ",", &save); c; c = strtok_r(NULL, ",", &save))
+    for (char *save = NULL, *c = strtok_r(controllers, ",", &save); c;
+         c = strtok_r(NULL, ",", &save))
         if (strcmp(c, "cpu") == 0)
             return path;
     return NULL;

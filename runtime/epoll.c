@@ -60,7 +60,7 @@ int wf_netpoll_open(wf_poll_desc *pd)
 {
     struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
                               .data.u64 = wf_poll_id(pd) };
-    int r = wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, pd->fd, &ev);
+    int                r = wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, pd->fd, &ev);
     if (r == 0)
         AO_fetch_and_add_full(&np.used, 1);
     return r;

@@ -212,10 +212,10 @@ static void member_main(void *arg)
 
 int weft_group_go(weft_group *group, int (*fn)(void *arg), void *arg, size_t size)
 {
-    wf_m *mp = wf_enter("weft_group_go");
+    wf_m         *mp = wf_enter("weft_group_go");
     struct group *g = group_of(group);
     struct group *parent = mp->gp->group ? group_of(mp->gp->group) : NULL;
-    int r = fn ? join(g, parent == g ? NULL : parent) : -EINVAL;
+    int           r = fn ? join(g, parent == g ? NULL : parent) : -EINVAL;
     if (r == 0) {
         struct wf_start s = { .fn = member_main,
                               .arg = arg,

@@ -21,7 +21,7 @@
 
 enum { SHARE_MOST = WF_RUNQ_SIZE / 2 };
 
-#define S wf_the_sched
+#define S                wf_the_sched
 #define POLLED_LATELY_NS (1 * WEFT_MS)
 
 /* ---- Idle Ps, under sched.lock ------------------------------------------------- */

@@ -8,8 +8,10 @@
  * free may free the memory it lies in.  A zeroed lock is free.
  *
  * Lock order, outermost first (a thread may take one further to the right):
- *   group (parent before child) > fdlock queue > poll_desc > timer heap > sched >
- *   stack pool > poll_cache
+ *   group (parent before child) > notify table > fdlock queue > channel (by address),
+ *   bucket > poll_desc > timer heap > sched
+ * Leaves, under which no other is taken: gpool, stack pool, poll_cache, and the small
+ * tables of local.c, fd_wait.c, resolve.c and scarce.c.
  */
 #ifndef WF_LOCK_H
 #define WF_LOCK_H

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S wf_the_sched
+#define S             wf_the_sched
 #define TAKE_AFTER_NS (20 * WEFT_MS)
 
 enum { M_STACK_BYTES = 512 * 1024 };
@@ -49,6 +49,8 @@ void wf_sched_open(void)
 
 static void gate_close(void)
 {
+    if (!(AO_load(&S.gate) & 1))
+        return; /* it was never opened: the first M could not be made */
     AO_fetch_and_add_full(&S.gate, (AO_t)-1);
     while (AO_load_acquire(&S.gate) != 0) /* holders are short: they start or wake one G */
         sched_yield();

@@ -94,7 +94,7 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
         return 0;
     int64_t since = wf_now();
     while (!try_lock(word, clear)) {
-        wf_ticket t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
+        wf_ticket  t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
         wf_bucket *b = wf_lot_lock((const void *)word);
         if (!announce(word, clear)) {
             wf_lot_unlock(b);
@@ -102,9 +102,9 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
             continue;
         }
         gp->wait_since = since;
-        enum wf_reason why = wf_lot_wait(mp, b, (const void *)word, 0,
-                                         clear ? WF_LOT_FIRST : WF_LOT_LAST, t, deadline,
-                                         "for a mutex");
+        enum wf_reason why =
+            wf_lot_wait(mp, b, (const void *)word, 0, clear ? WF_LOT_FIRST : WF_LOT_LAST, t,
+                        deadline, "for a mutex");
         if (why != WF_EVENT)
             return give_up(gp, word, why);
         if (gp->granted)

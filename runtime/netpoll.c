@@ -101,8 +101,9 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
     if (wf_g_cancelled(mp->gp))
         return -ECANCELED;
     wf_lock_acquire(&pd->lock);
-    int r = error_of(pd, side);
-    bool drained = side->drained && !AO_load(&pd->sticky) && AO_load(&pd->urgent) == pd->urgent_seen;
+    int  r = error_of(pd, side);
+    bool drained =
+        side->drained && !AO_load(&pd->sticky) && AO_load(&pd->urgent) == pd->urgent_seen;
     if (r == 0 && drained) {
         r = 1; /* no reset: an edge since the last read stays seen */
     } else if (r == 0) {
@@ -250,7 +251,8 @@ static void arm(wf_m *mp, wf_poll_desc *pd, wf_poll_side *side, int64_t when, wf
 {
     if (side->armed)
         wf_timer_del(&side->timer);
-    int r = wf_timer_add(&mp->pp->timers, &side->timer, when, deadline_fired, side, ++pd->timer_seq);
+    int r =
+        wf_timer_add(&mp->pp->timers, &side->timer, when, deadline_fired, side, ++pd->timer_seq);
     side->timer_seq = pd->timer_seq;
     side->armed = when;
     if (r == 1)

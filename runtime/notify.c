@@ -25,9 +25,9 @@ struct entry {
 
 static struct {
     wf_lock          lock;
-    struct entry    *entries;           /* under lock */
+    struct entry    *entries;            /* under lock */
     unsigned         users[SIGNALS + 1]; /* under lock: entries of each signal */
-    struct sigaction old[SIGNALS + 1];  /* under lock: what to restore */
+    struct sigaction old[SIGNALS + 1];   /* under lock: what to restore */
 } table;
 
 static volatile AO_t pending; /* bit signo - 1; set by the handler, taken by deliver */

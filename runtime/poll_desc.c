@@ -12,9 +12,9 @@ enum { CHUNK = 256, CHUNKS = 1 << 16 }; /* 24 bits of index */
 
 static struct {
     wf_lock       lock;
-    wf_poll_desc *free;            /* under lock, newest first */
-    volatile AO_t count;           /* one past the largest index; written under lock */
-    wf_poll_desc *chunks[CHUNKS];  /* never unmapped; written under lock */
+    wf_poll_desc *free;           /* under lock, newest first */
+    volatile AO_t count;          /* one past the largest index; written under lock */
+    wf_poll_desc *chunks[CHUNKS]; /* never unmapped; written under lock */
 } cache = { .count = 1 };
 
 wf_poll_desc *wf_poll_cache_at(unsigned index)

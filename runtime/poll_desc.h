@@ -27,7 +27,7 @@ enum wf_poll_bits { WF_POLL_RDHUP = 1, WF_POLL_HUP = 2, WF_POLL_ERR = 4 };
  *          its token, under pd->lock
  *
  *   from     to      by
- *   any      NONE    poll_reset, by the turn's owner, only before an attempt
+ *   READY    NONE    wf_poll_prepare, by the turn's owner, only before an attempt
  *   READY    NONE    poll_wait consumes the news, by the turn's owner
  *   NONE     WAIT    poll_wait, by the turn's owner
  *   WAIT     G       poll_commit, by the lander: CAS; it fails if READY came

@@ -14,11 +14,11 @@
 #include "epoll.h"
 #include "sched.h"
 
-#define S wf_the_sched
-#define SPIN_NS (30 * WEFT_US)
+#define S               wf_the_sched
+#define SPIN_NS         (30 * WEFT_US)
 #define OLDEST_WAITS_NS (10 * WEFT_MS)
-#define BATCH_LOOK_NS (50 * WEFT_US)
-#define BATCH_SLOW_NS (16 * WEFT_US)
+#define BATCH_LOOK_NS   (50 * WEFT_US)
+#define BATCH_SLOW_NS   (16 * WEFT_US)
 
 enum {
     LOOK_TICKS = 64,

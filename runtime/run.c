@@ -5,11 +5,11 @@
  * The order of the end: main returns; all others are cancelled and awaited; scheduling
  * stops, threads end; what is still alive is named and abandoned; descriptors are closed.
  */
+#include "run.h"
 #include "coroutine.h"
 #include "epoll.h"
 #include "fault.h"
 #include "notify.h"
-#include "run.h"
 #include "wait.h"
 
 #include <sched.h>
@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S wf_the_sched
+#define S               wf_the_sched
 #define DEFAULT_STOP_NS (5 * WEFT_S)
 
 enum { DEFAULT_MAX_THREADS = 10000, MOST_PROCS = 1024, NAMED_MOST = 20 };
@@ -67,8 +67,9 @@ static int choose_procs(int wanted)
     long  n = strtol(env, &end, 10);
     if (*end || n < 1 || n > MOST_PROCS) {
         char line[160];
-        int  len = snprintf(line, sizeof line,
-                            "weft: WEFT_PROCS=%.40s: must be a number from 1 to %d\n", env, MOST_PROCS);
+        int  len =
+            snprintf(line, sizeof line, "weft: WEFT_PROCS=%.40s: must be a number from 1 to %d\n",
+                     env, MOST_PROCS);
         wf_write_stderr(line, (size_t)len);
         return -EINVAL;
     }
@@ -115,7 +116,7 @@ static void main_entry(void *arg)
     call->result = call->fn(call->arg);
     wf_g *gp = wf_m_self()->gp;
     if (gp->locals)
-        wf_local_end(gp); /* before the runtime begins to stop */
+        wf_local_end(gp);                 /* before the runtime begins to stop */
     AO_int_store_release(&call->done, 1); /* pairs with the acquire in await_main */
     wf_futex_wake(&call->done, 1);
 }
@@ -129,9 +130,11 @@ static void await_main(struct main_call *call)
 static int start_main(struct main_call *call)
 {
     struct wf_start s = { .fn = main_entry, .arg = call, .name = "main" };
+    int             r = wf_proc_first(); /* before others may start coroutines, and with them Ms */
+    if (r != 0)
+        return r;
     wf_sched_open();
-    int r = wf_proc_first();
-    return r != 0 ? r : wf_start_foreign(&s);
+    return wf_start_foreign(&s);
 }
 
 /* ---- The end --------------------------------------------------------------------------------- */
@@ -160,15 +163,17 @@ static void abandon_one(wf_g *gp, void *arg)
     gp->state = WF_G_ABANDONED;
     if (++*n <= NAMED_MOST) {
         char line[256];
-        int  len = snprintf(line, sizeof line,
-                            "weft: coroutine %llu (%s) did not end when the runtime stopped%s%s; it is "
-                            "abandoned\n",
-                            (unsigned long long)gp->id, gp->name ? gp->name : "unnamed",
-                            gp->wait_for ? ": it waits " : "", gp->wait_for ? gp->wait_for : "");
+        int  len =
+            snprintf(line, sizeof line,
+                     "weft: coroutine %llu (%s) did not end when the runtime stopped%s%s; it is "
+                     "abandoned\n",
+                     (unsigned long long)gp->id, gp->name ? gp->name : "unnamed",
+                     gp->wait_for ? ": it waits " : "", gp->wait_for ? gp->wait_for : "");
         wf_write_stderr(line, (size_t)len);
     }
     AO_t w = AO_load(&gp->token);
-    AO_store(&gp->token, (w & WF_TICKET_MASK) | ((AO_t)WF_CANCEL << WF_TOKEN_REASON_SHIFT) | WF_FIRED);
+    AO_store(&gp->token,
+             (w & WF_TICKET_MASK) | ((AO_t)WF_CANCEL << WF_TOKEN_REASON_SHIFT) | WF_FIRED);
 }
 
 static void abandon_all(void)
@@ -229,9 +234,9 @@ static int begin(const weft_options *opt, int procs, uint8_t class)
 
 int weft_run(const weft_options *opt, int (*fn)(void *arg), void *arg)
 {
-    int     procs;
+    int procs;
     uint8_t class;
-    int     r = fn ? check_options(opt, &procs, &class) : -EINVAL;
+    int r = fn ? check_options(opt, &procs, &class) : -EINVAL;
     if (r != 0)
         return r;
     if (!AO_compare_and_swap_full(&running, 0, 1)) /* pairs with the release below */

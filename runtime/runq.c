@@ -13,8 +13,8 @@ void wf_runq_init(wf_runq *q, bool solo)
 
 int wf_runq_spill(wf_runq *q, wf_glist *out)
 {
-    AO_t head = AO_load_acquire(&q->head); /* pairs with wf_runq_advance */
-    AO_t n = (AO_load(&q->tail) - head) / 2;
+    AO_t  head = AO_load_acquire(&q->head); /* pairs with wf_runq_advance */
+    AO_t  n = (AO_load(&q->tail) - head) / 2;
     wf_g *taken[WF_RUNQ_SIZE / 2];
     for (AO_t i = 0; i < n; i++)
         taken[i] = (wf_g *)AO_load(&q->slots[(head + i) & WF_RUNQ_MASK]);

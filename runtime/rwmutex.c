@@ -80,7 +80,7 @@ static void grant(wf_bucket *b, volatile AO_t *word, wf_glist *out)
     for (wf_g *gp; (gp = wf_lot_first(b, key)) && !(held & WRITER);) {
         if (gp->wait_mode == WRITE && held)
             break;
-        bool parked;
+        bool      parked;
         enum mode mode = gp->wait_mode;
         if (!wf_lot_take(gp, &parked))
             continue;

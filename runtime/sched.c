@@ -51,7 +51,7 @@ void wf_sleep_for_ever(void)
 void wf_enter_slow(wf_m *mp)
 {
     while (AO_load_acquire(&mp->pp->status) != WF_P_TAKEN) { /* pairs with wf_p_take */
-        if (AO_load(&mp->pp->status) == WF_P_RUNNING) /* the taker let go */
+        if (AO_load(&mp->pp->status) == WF_P_RUNNING)        /* the taker let go */
             return;
         /* full: pairs with the CASes in wf_p_take; whoever wins owns the P */
         if (AO_compare_and_swap_full(&mp->pp->status, WF_P_TAKING, WF_P_RUNNING))
@@ -161,7 +161,7 @@ static inline void push_left(wf_m *mp, wf_g *prev)
 static inline bool park_token(wf_m *mp, wf_g *prev, AO_t armed)
 {
     if (mp->commit_fn && !mp->commit_fn(prev, mp->commit_arg))
-        return false; /* the commit withdrew the token */
+        return false;                         /* the commit withdrew the token */
     bool parked = wf_token_park(prev, armed); /* else a waker was first, and left the G to us */
     if (mp->after_fn)
         mp->after_fn(mp->commit_arg);

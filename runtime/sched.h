@@ -21,8 +21,8 @@ typedef struct wf_p wf_p;
  * P's status, against which every call of weft checks that its M still owns the P.
  *
  *   from      to        by
- *   IDLE      RUNNING   p_acquire, under sched.lock
- *   RUNNING   IDLE      p_release, under sched.lock, by the owner on g0
+ *   IDLE      RUNNING   idle_take, under sched.lock
+ *   RUNNING   IDLE      idle_push, under sched.lock, by the owner: on g0, or as it blocks
  *   RUNNING   TAKING    wf_p_take: CAS by the taker
  *   TAKING    RUNNING   wf_enter_slow: CAS by the owner (it came inside: it keeps the P)
  *                       wf_p_take: CAS by the taker that saw `inside` set
@@ -34,8 +34,8 @@ typedef struct wf_p wf_p;
  * The owner stores `inside`, then loads the status; the taker stores TAKING, passes a
  * membarrier (a full fence on every thread), then loads `inside`.  So either the owner
  * sees TAKING and contests it by CAS, or the taker sees `inside` and lets go: never do
- * both believe that they own the P.  The taker holds sched.lock, so pp->m is stable.  The owner pays a store, a compiler barrier and a
- * load; the fence is the taker's.
+ * both believe that they own the P.  The taker holds sched.lock, so pp->m is stable.  The
+ * owner pays a store, a compiler barrier and a load; the fence is the taker's.
  */
 enum wf_p_status { WF_P_IDLE, WF_P_RUNNING, WF_P_TAKING, WF_P_TAKEN, WF_P_LENT };
 
@@ -72,7 +72,13 @@ struct wf_p {
 };
 
 /* What the one who lands does for the G that was left. */
-enum wf_commit { WF_COMMIT_NONE, WF_COMMIT_PARK, WF_COMMIT_YIELD, WF_COMMIT_EXIT, WF_COMMIT_GLOBAL };
+enum wf_commit {
+    WF_COMMIT_NONE,
+    WF_COMMIT_PARK,
+    WF_COMMIT_YIELD,
+    WF_COMMIT_EXIT,
+    WF_COMMIT_GLOBAL
+};
 
 struct wf_m {
     volatile AO_t inside; /* atomic: this thread uses the runtime or its P; see wf_p_status */
@@ -215,15 +221,15 @@ wf_g *wf_find_runnable(wf_m *mp); /* on g0; NULL: the runtime has stopped */
  *   BLOCKED  an M waits in epoll_wait until an event, the next timer or a break
  *   DOZING   nobody waits there: Ps run and poll for themselves when they run dry;
  *            sysmon dozes, 1 ms at a time, and polls in their stead if none did
- *   ABSENT   all Ps are idle and nobody waits there: only between two steps of go_idle
- *            and before the first M has started
+ *   ABSENT   from the runtime's start until its first M goes idle
  *
  *   from      to        by
  *   DOZING    BLOCKED   go_idle: the M that makes the last P idle, or one that goes idle
  *                       while no running P has polled for 1 ms
- *   ABSENT    BLOCKED   go_idle: the last P, in the same critical section
+ *   ABSENT    BLOCKED   go_idle: the first time
  *   BLOCKED   DOZING    poll_return: the poller takes a P and runs what it got, or finds
  *                       no P idle and lets those that run poll from here on
+ *   BLOCKED   DOZING    withdraw: it saw work at its second look, and takes a P for it
  *
  * So there is always somebody to see an event: BLOCKED itself; or a running P when it
  * runs dry; or, where they all compute, sysmon within 1 ms (10 ms after a quiet time).
@@ -272,6 +278,7 @@ void wf_sysmon_set_hook(void (*fn)(void)); /* called at each look, on sysmon's t
 /* ---- Coroutines (coroutine.c) ------------------------------------------------ */
 
 void wf_g_free(wf_m *mp, wf_g *gp); /* dead and landed: back to the caches */
-bool wf_g_trim(void); /* sysmon: gives back what was not needed lately; true: more may follow */
+void wf_g_trim(void);     /* sysmon: gives back what was not needed lately */
+bool wf_g_any_warm(void); /* free stacks that still hold pages: there is more to give back */
 
 #endif

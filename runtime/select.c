@@ -146,7 +146,8 @@ static void enqueue(struct select *s, wf_g *gp, wf_ticket t)
     for (int i = 0; i < s->n_live; i++) {
         weft_case *k = &s->cases[s->order[i]];
         wf_slot   *slot = &s->slots[s->order[i]];
-        *slot = (wf_slot){ .chan = k->chan, .gp = gp, .ticket = t, .recv = k->recv, .send = k->send };
+        *slot =
+            (wf_slot){ .chan = k->chan, .gp = gp, .ticket = t, .recv = k->recv, .send = k->send };
         wf_list_append(wf_chan_queue(k->chan, is_send(k) ? WF_SEND : WF_RECV), &slot->node);
     }
 }

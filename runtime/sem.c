@@ -59,8 +59,7 @@ static int acquire_slow(wf_m **mp, volatile AO_t *word, weft_time deadline)
         wf_wait_abandon(*mp, t);
         return 0;
     }
-    enum wf_reason why =
-        wf_lot_wait(mp, b, key, 0, WF_LOT_LAST, t, deadline, "for a semaphore");
+    enum wf_reason why = wf_lot_wait(mp, b, key, 0, WF_LOT_LAST, t, deadline, "for a semaphore");
     if (why == WF_EVENT)
         return 0;
     b = wf_lot_forget(gp, key);

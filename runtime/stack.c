@@ -5,8 +5,8 @@
  * A slot is [guard 64 KiB][stack 2^k KiB].  The guard is wide so that a frame with a
  * large array cannot step over it.  It is MADV_GUARD_INSTALL where the kernel has it
  * (6.13), which needs no mapping of its own; else mprotect, while the budget of
- * mappings lasts; else a canary in the lowest bytes.  Whichever it is, is decided per
- * batch of slots, since the kernel's refusal may be local (locked memory).
+ * mappings lasts; else a canary in the lowest bytes.  A refusal is taken as lasting: from
+ * then on all new slots get the next kind.
  *
  * Slots are carved in batches, doubling, since guards cost half as much in one call.
  */
@@ -44,16 +44,16 @@ enum guard { GUARD_MADVISE, GUARD_MPROTECT, GUARD_CANARY };
 static const char *const guard_names[] = { "madvise", "mprotect", "canary" };
 
 struct arena {
-    char   *base;
-    size_t  bytes;
-    size_t  slot; /* guard and stack */
+    char  *base;
+    size_t bytes;
+    size_t slot; /* guard and stack */
     uint8_t class;
 };
 
 /* What is left to hand out of one class; under pool.lock. */
 struct class_pool {
-    char *next, *end;     /* slots with guards */
-    char *arena_end;      /* end .. arena_end: slots without, yet */
+    char *next, *end; /* slots with guards */
+    char *arena_end;  /* end .. arena_end: slots without, yet */
     int   batch, arena_slots;
 };
 

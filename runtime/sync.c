@@ -63,7 +63,8 @@ static WF_COLD void bad_count(int64_t count, int64_t n)
         wf_die("weft_waitgroup_add: the count would become negative (%lld%+lld): more calls of "
                "weft_waitgroup_done than were added",
                (long long)count, (long long)n);
-    wf_die("weft_waitgroup_add: the count %lld%+lld is beyond 2^31", (long long)count, (long long)n);
+    wf_die("weft_waitgroup_add: the count %lld%+lld is beyond 2^31", (long long)count,
+           (long long)n);
 }
 
 void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)

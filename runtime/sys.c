@@ -102,8 +102,7 @@ ssize_t wf_sys_discard(int fd, size_t n)
 }
 
 /* A capped vector is its first element, cut. */
-static long cap_vector(const char *call, int fd, const struct iovec *iov, int *n,
-                       struct iovec *cut)
+static long cap_vector(const char *call, int fd, const struct iovec *iov, int *n, struct iovec *cut)
 {
     long f = fault(call, fd);
     if (WF_UNLIKELY(f > 0) && *n > 0) {
@@ -295,7 +294,7 @@ static int whole_ms(int64_t timeout_ns)
 int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns)
 {
     static volatile unsigned no_pwait2; /* set once: the kernel is older than 5.11 */
-    long f = fault("epoll_wait", epfd);
+    long                     f = fault("epoll_wait", epfd);
     if (f < 0)
         return (int)f;
     if (timeout_ns <= 0)

@@ -55,7 +55,8 @@ int wf_sys_poll(struct pollfd *p); /* of one, without waiting */
 
 int wf_sys_epoll_create(void);
 int wf_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
-int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns); /* <0: for ever */
+/* timeout_ns < 0: for ever */
+int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns);
 
 #ifdef WEFT_FAULTS
 /* Called before each system call by its name ("recv", "accept", ...): a negative

@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define S wf_the_sched
-#define TICK_NS (1 * WEFT_MS)
+#define S            wf_the_sched
+#define TICK_NS      (1 * WEFT_MS)
 #define TICK_MOST_NS (10 * WEFT_MS)
-#define TRIM_NS (500 * WEFT_MS)
+#define TRIM_NS      (500 * WEFT_MS)
 
 enum { QUIET_RARE = 4, QUIET_SLEEP = 10 };
 
@@ -39,7 +39,6 @@ static struct {
     AO_t              activity;
     int               quiet;
     int64_t           trim_at;
-    bool              warm; /* there are stacks to give back */
 } mon;
 
 static volatile AO_t hook; /* void (*)(void): what else is to be done at each look */
@@ -162,7 +161,7 @@ static void tick(int64_t now)
     if (!all_idle())
         poll_for_others(now);
     if (now >= mon.trim_at) {
-        mon.warm = wf_g_trim();
+        wf_g_trim();
         mon.trim_at = now + TRIM_NS;
     }
     count_quiet();
@@ -173,7 +172,7 @@ static void sleep_for_good(void)
     AO_store(&S.sysmon_asleep, 1);
     wf_fence(); /* pairs with idle.c's watch */
     if (all_idle()) {
-        int64_t limit = mon.warm ? wf_now() + TRIM_NS : WEFT_FOREVER;
+        int64_t limit = wf_g_any_warm() ? wf_now() + TRIM_NS : WEFT_FOREVER;
         wf_futex_wait(&mon.word, 0, limit);
     }
     AO_store(&S.sysmon_asleep, 0);

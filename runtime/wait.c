@@ -107,10 +107,9 @@ bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
 
 int wf_reason_error(enum wf_reason reason)
 {
-    static const int errors[] = { [WF_EVENT] = 0,
-                                  [WF_TIMEOUT] = -ETIMEDOUT,
-                                  [WF_CANCEL] = -ECANCELED,
-                                  [WF_CLOSE] = -EBADF };
+    static const int errors[] = {
+        [WF_EVENT] = 0, [WF_TIMEOUT] = -ETIMEDOUT, [WF_CANCEL] = -ECANCELED, [WF_CLOSE] = -EBADF
+    };
     return errors[reason];
 }
 
