@@ -201,7 +201,7 @@ Test(chan_traffic, deadlines_and_cancellation_lose_no_element)
     run_on_1_2_8(lossless, NULL);
 }
 
-static weft_chan *ready_chan; /* one element in, room for one more */
+static weft_chan *ready_chan;
 
 static int send_now(void *arg)
 {
@@ -228,7 +228,7 @@ static int cancelled(void *arg)
     static int (*const ops[])(void *) = { send_now, recv_now, send_plain, recv_plain };
 
     ready_chan = weft_chan_new(sizeof(void *), 2);
-    check_eq(send_plain(NULL), 0);
+    check_eq(send_plain(NULL), 0); /* one in, room for one more */
     for (int i = 0; i < COUNT(ops); i++) {
         check_eq(when_cancelled(ops[i], NULL), -ECANCELED);
         check_eq(weft_chan_len(ready_chan), 1);
@@ -320,7 +320,6 @@ static void recv_shielded(void *arg)
 static int leave_one_waiting(void *arg)
 {
     check_eq(weft_go(recv_shielded, arg, 0), 0);
-    weft_yield();
     let_others_park();
     return 0;
 }
@@ -340,7 +339,6 @@ static int send_past_it(void *arg)
 
     check_eq(weft_chan_send_until(arg, &v, WEFT_NOWAIT), -ETIMEDOUT); /* nobody is there */
     spawn(&wg, recv_one_long, arg);
-    weft_yield();
     check_eq(weft_chan_send(arg, &v), 0);
     join(&wg);
     return 0;
@@ -394,8 +392,8 @@ static int recv_until_outside(void *arg)
 
 Test(chan_traffic, misuse_ends_the_process_with_one_line_that_names_the_call)
 {
-    dies(unref_twice, NULL, false, "weft_chan_unref: the channel had no reference left");
-    dies(unref_twice, NULL, true, "weft_chan_unref: the channel had no reference left");
+    for (int inside = 0; inside < 2; inside++)
+        dies(unref_twice, NULL, inside, "weft_chan_unref: the channel had no reference left");
     dies(ref_too_late, NULL, true, "weft_chan_ref: the channel had no reference left");
     dies(send_outside, NULL, false, "weft_chan_send " NOWHERE);
     dies(recv_until_outside, NULL, false, "weft_chan_recv_until " NOWHERE);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/select_race_test.c - weft_select as one moment: never two winners, none missed, all of
- * them in turn.  Everything here runs on 1, 2 and 8 Ps.
+ * them in turn, and no memory for them.  Races run on 1, 2 and 8 Ps.
  */
 #include <criterion/criterion.h>
+#include <malloc.h>
 
 #include "support/coro.h"
 
@@ -322,4 +323,29 @@ static int pseudo_random(void *arg)
 Test(select_race, pseudo_random_send)
 {
     run_on_1_2_8(pseudo_random, NULL);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------------------------------- */
+
+static int no_growth(void *arg)
+{
+    weft_chan *c = weft_chan_new(sizeof(int), 0), *d = weft_chan_new(sizeof(int), 0);
+    weft_case  cases[66] = { { .chan = c }, { .chan = d } };
+    size_t     before = 0;
+
+    for (long i = 0; i < test_scaled(100000); i++) {
+        check_eq(weft_select(cases, i % 2 ? 2 : 66, i % 4 < 2 ? WEFT_NOWAIT : weft_after(1)), -ETIMEDOUT);
+        if (i == 100)
+            before = mallinfo2().uordblks;
+    }
+    if (before > 0)
+        check(mallinfo2().uordblks < before + 64 * 1024);
+    weft_chan_unref(c);
+    weft_chan_unref(d);
+    return arg != NULL;
+}
+
+Test(select_race, a_hundred_thousand_do_not_grow_the_memory)
+{
+    run_on(1, no_growth, NULL);
 }

@@ -4,7 +4,6 @@
  * others are left with, odd shapes.  Races and fairness are in select_race_test.c.
  */
 #include <criterion/criterion.h>
-#include <malloc.h>
 
 #include "support/coro.h"
 
@@ -370,31 +369,6 @@ static int many(void *arg)
 Test(select, any_number_of_cases)
 {
     run_on(1, many, NULL);
-}
-
-/* ---- Memory ---------------------------------------------------------------------------------------------------------- */
-
-static int no_growth(void *arg)
-{
-    weft_chan *c = weft_chan_new(sizeof(int), 0), *d = weft_chan_new(sizeof(int), 0);
-    weft_case  cases[66] = { { .chan = c }, { .chan = d } };
-    size_t     before = 0;
-
-    for (long i = 0; i < test_scaled(100000); i++) {
-        check_eq(weft_select(cases, i % 2 ? 2 : 66, i % 4 < 2 ? WEFT_NOWAIT : weft_after(1)), -ETIMEDOUT);
-        if (i == 100)
-            before = mallinfo2().uordblks;
-    }
-    if (before > 0)
-        check(mallinfo2().uordblks < before + 64 * 1024);
-    weft_chan_unref(c);
-    weft_chan_unref(d);
-    return arg != NULL;
-}
-
-Test(select, a_hundred_thousand_do_not_grow_the_memory)
-{
-    run_on(1, no_growth, NULL);
 }
 
 static int select_outside(void *arg)

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/race/chan_timer.c - timers stopped, reset, received from and freed by many coroutines while
+ * they fire.  What the tests rely on: after a stop or reset no value of an old setting is received,
+ * and each setting of a one-shot ends in exactly one of "received" and "taken back".
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "support/check.h"
+
+enum { SETTINGS = 8000, SHARED = 4000, LIVES = 4000, WORKERS = 6 };
+
+/* ---- One owner: no stale value, no lost one ---------------------------------------------------------- */
+
+static void *owner_result;
+
+static int stop_against_fire(void *arg)
+{
+    uint64_t    random = weft_id() + 1;
+    weft_timer *t = weft_timer_new(WEFT_FOREVER, 0);
+    weft_time   due = WEFT_FOREVER, v;
+    bool        pending = true;
+    long        received = 0, back = 0, set = 1;
+
+    for (long i = test_scaled(SETTINGS); i > 0; i--) {
+        weft_chan *c = weft_timer_chan(t);
+        switch (test_random(&random) % 4) {
+        case 0: /* stop, and it stays silent */
+            check_eq(weft_timer_stop(t), pending);
+            back += pending;
+            pending = false;
+            check_eq(weft_chan_recv_until(c, &v, WEFT_NOWAIT), -ETIMEDOUT);
+            break;
+        case 1: /* wait for it */
+            if (!pending || due == WEFT_FOREVER)
+                break;
+            check_eq(weft_chan_recv(c, &v), 0);
+            check(v >= due && v <= weft_now());
+            received++;
+            pending = false;
+            break;
+        default:
+            due = weft_after((int64_t)(test_random(&random) % 30) * WEFT_US);
+            check_eq(weft_timer_reset(t, due, 0), pending);
+            back += pending;
+            set++;
+            pending = true;
+            if (test_random(&random) % 2)
+                weft_yield();
+            if (test_random(&random) % 4 == 0 && weft_chan_recv_until(c, &v, WEFT_NOWAIT) == 0) {
+                check(v >= due); /* a value of an older setting would be earlier */
+                received++;
+                pending = false;
+            }
+        }
+        check_eq(weft_chan_len(c), 0);
+    }
+    back += weft_timer_stop(t);
+    check_eq(received + back, set);
+    weft_timer_free(t);
+    return arg == &owner_result;
+}
+
+/* ---- Many users of one timer --------------------------------------------------------------------------- */
+
+struct shared {
+    weft_timer *t;
+    atomic_long received, taken_back, set;
+};
+
+static int use_shared(void *arg)
+{
+    struct shared *s = *(struct shared **)arg;
+    uint64_t       random = weft_id() * 3 + 1;
+    weft_case      k = { .chan = weft_timer_chan(s->t) };
+
+    for (long i = test_scaled(SHARED); i > 0; i--)
+        switch (test_random(&random) % 4) {
+        case 0:
+            atomic_fetch_add(&s->taken_back, weft_timer_stop(s->t));
+            break;
+        case 1:
+            atomic_fetch_add(&s->received, weft_select(&k, 1, weft_after(20 * WEFT_US)) == 0);
+            break;
+        default:
+            atomic_fetch_add(&s->set, 1);
+            atomic_fetch_add(&s->taken_back,
+                             weft_timer_reset(s->t, weft_after((int64_t)(test_random(&random) % 20) *
+                                                               WEFT_US), 0));
+        }
+    return 0;
+}
+
+static int many_users(void *arg)
+{
+    struct shared s = { .t = weft_timer_new(WEFT_FOREVER, 0), .set = 1 }, *at = &s;
+    weft_group    g = WEFT_GROUP_INIT;
+
+    for (int i = 0; i < WORKERS; i++)
+        check_eq(weft_group_go(&g, use_shared, &at, sizeof at), 0);
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    atomic_fetch_add(&s.taken_back, weft_timer_stop(s.t));
+    check_eq(atomic_load(&s.received) + atomic_load(&s.taken_back), atomic_load(&s.set));
+    weft_timer_free(s.t);
+    return arg != NULL;
+}
+
+/* ---- Tickers and short lives ------------------------------------------------------------------------------ */
+
+static int listen_until_closed(void *arg)
+{
+    weft_chan *c = *(weft_chan **)arg;
+    weft_time  last = 0, v;
+
+    while (weft_chan_recv(c, &v) == 0) {
+        check(v >= last);
+        last = v;
+    }
+    weft_chan_unref(c);
+    return 0;
+}
+
+static int short_lives(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    uint64_t   random = 5;
+
+    for (long i = test_scaled(LIVES); i > 0; i--) {
+        int64_t     period = i % 3 ? 1 + (int64_t)(test_random(&random) % 5) * WEFT_US : 0;
+        weft_timer *t = weft_timer_new(weft_after((int64_t)(test_random(&random) % 9) * WEFT_US), period);
+        weft_chan  *c = weft_chan_ref(weft_timer_chan(t));
+        check_eq(weft_group_go(&g, listen_until_closed, &c, sizeof c), 0);
+        if (i % 2)
+            weft_yield();
+        if (i % 5 == 0)
+            weft_timer_reset(t, weft_now(), period);
+        weft_timer_free(t);
+    }
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    return arg != NULL;
+}
+
+/* ---- Reset storms: they starve nobody ------------------------------------------------------------------------ */
+
+static int resetting(void *arg)
+{
+    weft_timer *t = weft_timer_new(weft_after(WEFT_US), WEFT_US);
+    (void)arg;
+
+    for (long i = test_scaled(SHARED); i > 0; i--) {
+        weft_timer_reset(t, weft_after(i % 3 ? WEFT_US : WEFT_S), 1 + i % 2 * WEFT_US);
+        if (i % 8 == 0)
+            weft_yield();
+    }
+    weft_timer_free(t);
+    return 0;
+}
+
+static int reset_storm(void *arg)
+{
+    weft_group  g = WEFT_GROUP_INIT;
+    weft_timer *t = weft_timer_new(weft_after(WEFT_MS), 0);
+
+    for (int i = 0; i < WORKERS * 4; i++)
+        check_eq(weft_group_go(&g, resetting, NULL, 0), 0);
+    check_eq(weft_chan_recv(weft_timer_chan(t), NULL), 0);
+    check_eq(weft_sleep(WEFT_MS), 0);
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    weft_timer_free(t);
+    return arg != NULL;
+}
+
+/* The runtime ends with timers in every state; the next run sees to them. */
+static weft_timer *left[WORKERS];
+
+static int leave(void *arg)
+{
+    for (int i = 0; i < WORKERS; i++) {
+        if (left[i])
+            weft_timer_free(left[i]);
+        left[i] = weft_timer_new(weft_after(i * 5 * WEFT_US), i % 2 * 10 * WEFT_US);
+    }
+    for (int i = 0; i < 20; i++)
+        weft_yield();
+    return arg != NULL;
+}
+
+static int clean(void *arg)
+{
+    for (int i = 0; i < WORKERS; i++)
+        weft_timer_free(left[i]);
+    return arg != NULL;
+}
+
+int main(void)
+{
+    static const int procs[] = { 1, 2, 8 };
+
+    for (int p = 0; p < 3; p++) {
+        run_on(procs[p], stop_against_fire, NULL);
+        run_on(procs[p], many_users, NULL);
+        run_on(procs[p], short_lives, NULL);
+        run_on(procs[p], reset_storm, NULL);
+    }
+    for (long i = test_scaled(200); i > 0; i--)
+        run_on(procs[i % 3], leave, NULL);
+    run_on(2, clean, NULL);
+    return 0;
+}
