@@ -43,6 +43,7 @@ BEGIN {
     title["sleepers_cpu"] = "the same: CPU, ms"
     title["timer"] = "timer, start and stop, ns"
     title["wake_3us"] = "woken every 3 us"
+    title["wake_100us"] = "woken after 100 us asleep"
     title["wake_1ms"] = "woken after 1 ms asleep"
     title["start_park"] = "start and park, ns"
     title["wake_end"] = "wake all and let them end, ns"
@@ -230,6 +231,7 @@ function wake_table()
         " call to the woken one's first line, p50, us.\n"
     print "| what | weft | Go | bare futex | weft / futex | goal | reached |\n|---|---|---|---|---|---|---|"
     wake_row("wake_3us", "futex_busy_3us")
+    wake_row("wake_100us", "futex_busy_100us")
     wake_row("wake_1ms", "futex_busy_1ms")
     printf "\nWhile one is busy and the other asleep, all other threads use %s us of CPU per ms (Go: %s).\n",
         plain("wake_1ms_burn", 2, "weft", "value"), plain("wake_1ms_burn", 2, "go", "value")

@@ -46,8 +46,8 @@ static inline void bench_busy(int64_t ns, struct bench_burn *burn)
         bench_relax();
     }
     if (burn != NULL) {
-        burn->others_ns += bench_cpu(CLOCK_PROCESS_CPUTIME_ID) -
-                           bench_cpu(CLOCK_THREAD_CPUTIME_ID) - others;
+        burn->others_ns +=
+            bench_cpu(CLOCK_PROCESS_CPUTIME_ID) - bench_cpu(CLOCK_THREAD_CPUTIME_ID) - others;
         burn->busy_ns += bench_now() - t0;
     }
 }

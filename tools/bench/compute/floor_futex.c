@@ -19,9 +19,9 @@
 /* ---- the waker pauses: both threads were off their CPUs ------------------- */
 
 struct sleeper {
-    atomic_uint    word;
+    atomic_uint     word;
     _Atomic int64_t woken_at;
-    unsigned       rounds;
+    unsigned        rounds;
 };
 
 static long futex(atomic_uint *word, int op, unsigned value)
@@ -106,10 +106,10 @@ void row_futex_wake(const bench_args *a)
 /* ---- the waker stays busy: as the wake row, without a runtime ------------- */
 
 struct answerer {
-    atomic_uint    word; /* how many wakes were made; ALL_MADE: no more */
-    atomic_long    answered;
+    atomic_uint     word; /* how many wakes were made; ALL_MADE: no more */
+    atomic_long     answered;
     _Atomic int64_t sent;
-    int64_t       *latency;
+    int64_t        *latency;
 };
 
 #define ALL_MADE UINT32_MAX
@@ -169,5 +169,6 @@ static void busy_run(const char *name, long n, int64_t gap_ns)
 void row_futex_busy(const bench_args *a)
 {
     busy_run("futex_busy_3us", 20000 / a->scale + 10, 3000);
+    busy_run("futex_busy_100us", 3000 / a->scale + 10, 100000);
     busy_run("futex_busy_1ms", 1000 / a->scale + 10, 1000000);
 }

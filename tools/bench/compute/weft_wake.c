@@ -52,8 +52,9 @@ static long wake_rounds(struct alarm *w, long n, int64_t gap_ns, struct bench_bu
 
 static void wake_run(const char *name, const char *burn_name, long n, int64_t gap_ns)
 {
-    struct alarm      w = { weft_chan_new(sizeof(int64_t), 1), { { 0 } }, 0,
-                            calloc((size_t)n, sizeof(int64_t)) };
+    struct alarm w = {
+        weft_chan_new(sizeof(int64_t), 1), { { 0 } }, 0, calloc((size_t)n, sizeof(int64_t))
+    };
     struct bench_burn burn = { 0, 0 };
     long              made;
 
@@ -80,5 +81,6 @@ void row_wake(const bench_args *a)
         bench_die("wake: the waker keeps its P, so give --procs 2");
     }
     wake_run("wake_3us", NULL, 20000 / a->scale + 10, 3000);
+    wake_run("wake_100us", NULL, 3000 / a->scale + 10, 100000);
     wake_run("wake_1ms", "wake_1ms_burn", 1000 / a->scale + 10, 1000000);
 }

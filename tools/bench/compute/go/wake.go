@@ -99,5 +99,6 @@ func rowWake() {
 		die(1, "wake: the waker keeps its P, so give --procs 2")
 	}
 	wakeRun("wake_3us", "", 20000/scale+10, 3*time.Microsecond)
+	wakeRun("wake_100us", "", 3000/scale+10, 100*time.Microsecond)
 	wakeRun("wake_1ms", "wake_1ms_burn", 1000/scale+10, time.Millisecond)
 }
