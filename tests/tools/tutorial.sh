@@ -4,12 +4,12 @@
 # docs/tutorial.md is as good as its word.  Its programs are saved under the names in their first
 # lines and its commands are given, against an installed copy of the library; what they print must
 # be what the page shows.  Its other pieces of C must stand in examples/chat.c, to the letter.
+# What docs/from-go.md shows compiles, and both pages name only what the headers have.
 # shellcheck source=tests/tools/support.bash
 . "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 
 root=$(cd "$here/../.." && pwd)
-page=$root/docs/tutorial.md
-programs=0 commands=0 pieces=0
+programs=0 commands=0 pieces=0 compiled=0
 
 if ! command -v pkg-config >/dev/null; then
     skip "the tutorial's commands need pkg-config (package pkgconf)"
@@ -22,10 +22,10 @@ sanitize=()
 # The page's compiler: the one of the tests, and what an instrumented library asks of its users.
 cc()
 {
-    "${CC:-/usr/bin/cc}" -std=c11 -Wall -Wextra -Werror "${sanitize[@]}" "$@"
+    command "${CC:-cc}" -std=c11 -Wall -Wextra -Werror "${sanitize[@]}" "$@"
 }
 
-take_code() # TEXT
+tutorial_c() # TEXT
 {
     if [[ $1 =~ ^'/* '([a-z_]+\.c)' */' ]]; then
         printf '%s' "$1" >"$work/${BASH_REMATCH[1]}"
@@ -36,8 +36,20 @@ take_code() # TEXT
     fi
 }
 
+tutorial_text()
+{
+    : # a drawing, or what terminals show
+}
+
+from_go_c() # TEXT
+{
+    cc -Wno-unused-function -fsyntax-only -I"$root/include" -xc - <<<"$1" ||
+        fail "this of docs/from-go.md does not compile: $1"
+    compiled=$((compiled + 1))
+}
+
 # The lines with $ are commands; the others what the command before them prints.
-take_commands() # TEXT
+tutorial_console() # TEXT
 {
     local line command='' shown=''
     while IFS= read -r line; do
@@ -60,20 +72,34 @@ give() # COMMAND OUTPUT
     commands=$((commands + 1))
 }
 
+# Call TAKE_LANGUAGE with the text of each fenced block of a page.
+each_block() # PAGE TAKE
+{
+    local line fence='' text=''
+    while IFS= read -r line; do
+        case $fence:$line in
+            :'```'?*) fence=${line#'```'} text='' ;;
+            :'```') fence=text text='' ;;
+            *:'```') "$2_$fence" "$text"; fence='' ;;
+            *) text+=$line$'\n' ;;
+        esac
+    done <"$1"
+}
+
+check_names() # PAGE
+{
+    local name
+    while read -r name; do
+        grep -qrwF -- "$name" "$root/include" || fail "$1 names $name, which no header has"
+    done < <(grep -oiE '\bweft_[a-z0-9_]+' "$1" | grep -vixE 'weft_(procs|tsan|asan)' | sort -u)
+}
+
 chat=$(<"$root/examples/chat.c")
 cp "$root/examples/chat.c" "$work/"
-fence='' text=''
-while IFS= read -r line; do
-    case $fence:$line in
-        :'```'?*) fence=${line#'```'} text='' ;;
-        :'```') fence=other text='' ;;
-        c:'```') take_code "$text"; fence='' ;;
-        console:'```') take_commands "$text"; fence='' ;;
-        *:'```') fence='' ;;
-        *) text+=$line$'\n' ;;
-    esac
-done <"$page"
-
-((programs >= 7 && commands >= 15 && pieces >= 6)) ||
-    fail "found $programs programs, $commands commands, $pieces pieces: has the page changed its form?"
-echo "$programs programs, $commands commands, $pieces pieces of chat.c"
+each_block "$root/docs/tutorial.md" tutorial
+each_block "$root/docs/from-go.md" from_go
+check_names "$root/docs/tutorial.md"
+check_names "$root/docs/from-go.md"
+((programs >= 7 && commands >= 15 && pieces >= 6 && compiled >= 3)) ||
+    fail "found $programs programs, $commands commands, $pieces and $compiled pieces: has a page another form?"
+echo "$programs programs, $commands commands, $pieces pieces of chat.c, $compiled pieces from Go"
