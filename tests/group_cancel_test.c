@@ -177,6 +177,36 @@ Test(group_cancel, cancelling_reaches_all_descendants, .timeout = 30)
     run_on_all(cancel_descendants, NULL);
 }
 
+static weft_group orphans;
+
+static int starts_and_leaves(void *arg)
+{
+    for (int i = 0; i < 4; i++)
+        check_eq(weft_group_go(&orphans, until_cancelled, NULL, 0), 0);
+    return arg != NULL;
+}
+
+/* The group itself passes it on: its starter has ended, and nobody waits in it. */
+static int cancel_orphans(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    int        first;
+
+    atomic_store(&n, 0);
+    check_eq(weft_group_go(&g, starts_and_leaves, NULL, 0), 0);
+    await_yielding(atomic_load(&n) == 4);
+    weft_group_cancel(&g);
+    check_eq(weft_group_wait(&g, weft_after(30 * WEFT_S), NULL), 0);
+    check_eq(weft_group_wait(&orphans, WEFT_NOWAIT, &first), 0);
+    check_eq(first, -ECANCELED);
+    return arg != NULL;
+}
+
+Test(group_cancel, cancelling_reaches_a_group_whose_starter_has_left, .timeout = 60)
+{
+    run_on_all(cancel_orphans, NULL);
+}
+
 /* ---- Starts that are refused ------------------------------------------------------------------------- */
 
 static int in_a_cancelled_one(void *arg)

@@ -237,6 +237,48 @@ Test(sleep, lesson_17_a_timer_before_all_others_is_not_slept_through, .timeout =
     run_on_all(moved_earlier, NULL);
 }
 
+static atomic_bool ran;
+
+static void runs(void *arg)
+{
+    (void)arg;
+    atomic_store(&ran, true);
+}
+
+/* Busy, in code that never calls weft. */
+static void compute(int64_t ns)
+{
+    for (weft_time until = weft_after(ns); weft_now() < until;)
+        ;
+}
+
+/* The other P comes to life, has nothing to do, and polls until the hour is over; then this one
+ * sets an earlier timer, and goes idle. */
+static int earlier_than_the_poll(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+    int64_t    hour = 3600 * WEFT_S;
+
+    check_eq(weft_group_go(&g, far_away, &hour, sizeof hour), 0);
+    for (int i = 0; i < 10; i++) {
+        atomic_store(&ran, false);
+        check_eq(weft_go(runs, NULL, 0), 0);
+        for (weft_time give_up = weft_after(60 * WEFT_S); !atomic_load(&ran);)
+            check(weft_now() < give_up);
+        compute(3 * WEFT_MS);
+        check_eq(weft_sleep(WEFT_MS), 0);
+    }
+    weft_group_cancel(&g);
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    return arg != NULL;
+}
+
+Test(sleep, lesson_17_an_earlier_timer_breaks_the_poll_of_another_p, .timeout = 60)
+{
+    for (int procs = 2; procs <= 4; procs++)
+        run_on(procs, earlier_than_the_poll, NULL);
+}
+
 /* ---- Timers set and taken back while others fire: lesson 18 -------------------------------------------- */
 
 static void resets(void *arg)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/white/sched_test.c - who may touch a P: only its owner pushes to its ring, which builds with
- * assertions watch; and a P is taken only from an M that is in other code.
+ * assertions watch; and a P is taken only from an M that is in other code.  And the moments between
+ * a look at the cancel flag and the park.
  */
 #include <criterion/criterion.h>
 #include <stdatomic.h>
 
-#include "runtime/sched.h"
+#include "runtime/wait.h"
 #include "support/child.h"
 
 /* Pushes to the ring of a P that this thread does not hold. */
@@ -79,4 +80,28 @@ static int tries_to_take(void *arg)
 Test(sched, a_p_is_not_taken_from_an_m_that_is_inside, .timeout = 30)
 {
     run_on(2, tries_to_take, NULL);
+}
+
+/* ---- Cancelled between the look at the flag and the park ---------------------------------------- */
+
+/* A canceller that came before the token was armed found nothing to fire: it only set the flag. */
+static int cancelled_before_the_park(void *arg)
+{
+    for (int shielded = 0; shielded < 2; shielded++) {
+        wf_m *mp = wf_enter("a test");
+        check(!wf_g_cancelled(mp->gp));
+        AO_store(&mp->gp->cancel, 1);
+        wf_ticket      t = shielded ? wf_wait_arm_shielded(mp) : wf_wait_arm(mp);
+        enum wf_reason why = wf_wait(&mp, t, weft_after(20 * WEFT_MS), "for a test");
+        check_eq(why, shielded ? WF_TIMEOUT : WF_CANCEL);
+        AO_store(&mp->gp->cancel, 0);
+        wf_leave(mp);
+    }
+    return arg != NULL;
+}
+
+Test(sched, lesson_22_a_cancellation_just_before_the_park_is_seen_after_it, .timeout = 30)
+{
+    for (int procs = 1; procs <= 4; procs *= 2)
+        run_on(procs, cancelled_before_the_park, NULL);
 }
