@@ -15,7 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 jobs=${WEFT_MODEL_JOBS:-2}
 memory_mb=2048
 depth=200000
-limit_s=240
+limit_s=${WEFT_MODEL_LIMIT_S:-240}
 
 die() # MESSAGE
 {
