@@ -254,3 +254,44 @@ Test(accept, goes_on_as_descriptors_become_free)
 {
     run_on_1_2_4(trickle);
 }
+
+static volatile int order;
+
+static void accept_first(void *arg)
+{
+    CHECK_IS(weft_listener_accept(l, arg), 0);
+    CHECK_IS(order++, 0);
+}
+
+static void sleep_meanwhile(void *arg)
+{
+    (void)arg;
+    CHECK_IS(weft_sleep(300 * WEFT_MS), 0);
+    CHECK_IS(order++, 1);
+}
+
+/* A pause of most of a second has begun when a descriptor becomes free. */
+static int cut_short(void *arg)
+{
+    weft_waitgroup wg = { { 0 } };
+    weft_conn      c, spare;
+    int            fds[2];
+    (void)arg;
+    order = 0;
+    l = listen_loopback(address);
+    CHECK_IS(pipe(fds), 0);
+    CHECK_IS(weft_conn_adopt(&spare, fds[0]), 0);
+    connect_and_use_up();
+    spawn(&wg, accept_first, &c);
+    CHECK_IS(weft_sleep(680 * WEFT_MS), 0); /* 5 + 10 + ... + 320 ms, and 640 have begun */
+    CHECK_IS(weft_conn_close(spare), 0);
+    spawn(&wg, sleep_meanwhile, NULL);
+    join(&wg);
+    set_limit(1000);
+    return 0;
+}
+
+Test(accept, a_free_descriptor_cuts_the_pause_short)
+{
+    run_on(1, cut_short, NULL);
+}

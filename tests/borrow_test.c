@@ -138,6 +138,13 @@ static int turn_obeys(void *arg)
     spawn(&wg, wait_with_a_deadline, NULL); /* though a byte is there */
     join(&wg);
     CHECK_IS(weft_conn_set_read_deadline(p.b, WEFT_FOREVER), 0);
+    for (int i = 0; i < 3; i++)
+        spawn(&wg, wait_with_a_deadline, NULL);
+    let_others_park();
+    CHECK_IS(weft_conn_set_read_deadline(p.b, weft_after(PATIENCE)), 0); /* set while they wait, */
+    CHECK_IS(weft_conn_set_read_deadline(p.b, weft_after(5 * WEFT_MS)), 0); /* and moved */
+    join(&wg);
+    CHECK_IS(weft_conn_set_read_deadline(p.b, WEFT_FOREVER), 0);
     CHECK_IS(weft_conn_read(p.b, &byte, 1), 1); /* the holder itself is not kept waiting */
     CHECK_IS(byte, '1');
     return 0;
