@@ -52,6 +52,7 @@ shut_down() # ARGUMENT LINES [AWAITED...]
 {
     local argument=$1 lines=$2 awaited said
     shift 2
+    : >"$work/out" # what an earlier run said must not be taken for this one's
     "$examples/graceful_shutdown" "$argument" >"$work/out" 2>"$work/err" &
     pid=$!
     pids+=("$pid")
