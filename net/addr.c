@@ -46,7 +46,7 @@ int wf_network_family(const char *network)
     return -EINVAL;
 }
 
-/* ---- Making addresses ----------------------------------------------------------- */
+/* ---- Making addresses ---------------------------------------------------------------- */
 
 static void make_v4(weft_addr *out, in_addr_t host, uint16_t port)
 {
@@ -109,7 +109,7 @@ bool wf_addr_equal(const weft_addr *a, const weft_addr *b)
            IN6_ARE_ADDR_EQUAL(&cv6(a)->sin6_addr, &cv6(b)->sin6_addr);
 }
 
-/* ---- From text -------------------------------------------------------------------- */
+/* ---- From text ----------------------------------------------------------------------- */
 
 static bool all_digits(const char *text, size_t n)
 {
@@ -214,7 +214,7 @@ int weft_addr_parse(weft_addr *out, const char *address)
     return r < 0 ? r : wf_endpoint_literal(&e, out);
 }
 
-/* ---- To text ------------------------------------------------------------------------ */
+/* ---- To text ------------------------------------------------------------------------- */
 
 static int format_v4(struct in_addr host, in_port_t port, char *out)
 {

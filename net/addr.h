@@ -26,7 +26,7 @@ int wf_network_family(const char *network);
 /* 0, or -EINVAL: malformed. */
 int wf_endpoint_parse(wf_endpoint *out, const char *address);
 /* 0, or -EINVAL: the host is not a literal address (or its zone is unknown). */
-int wf_endpoint_literal(const wf_endpoint *e, weft_addr *out);
+int  wf_endpoint_literal(const wf_endpoint *e, weft_addr *out);
 bool wf_endpoint_is_localhost(const wf_endpoint *e);
 /* It could be a host's name: letters, digits, '-', '_', '.', and no number for its end. */
 bool wf_endpoint_is_name(const wf_endpoint *e);

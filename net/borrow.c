@@ -24,7 +24,7 @@ typedef struct buffer {
     char           data[];
 } buffer;
 
-/* ---- The P's buffers: all by the thread that holds the P ------------------------------ */
+/* ---- The P's buffers: all by the thread that holds the P ----------------------------- */
 
 static buffer *buffer_get(wf_p *pp)
 {
@@ -56,7 +56,7 @@ void wf_buffers_free(wf_p *pp)
     pp->nbuffers = 0;
 }
 
-/* ---- The coroutine's borrows ----------------------------------------------------------- */
+/* ---- The coroutine's borrows --------------------------------------------------------- */
 
 static void end_one(wf_m *mp, buffer *b)
 {

@@ -25,7 +25,7 @@ enum { TRIES = 3 };
 
 #define SHARE_MIN_NS (2 * WEFT_S) /* of the time for one address, while there is so much */
 
-/* ---- One address ------------------------------------------------------------------------- */
+/* ---- One address --------------------------------------------------------------------- */
 
 /* 0: connected; -EAGAIN: not yet; or why it failed. */
 static int connected(int fd)
@@ -130,7 +130,7 @@ static int connect_to(wf_m **mp, const weft_addr *a, weft_time deadline, weft_co
     return r == 1 ? -ECONNREFUSED : r;
 }
 
-/* ---- All addresses --------------------------------------------------------------------------- */
+/* ---- All addresses ------------------------------------------------------------------- */
 
 typedef struct targets {
     const weft_addr *a;

@@ -33,7 +33,7 @@ static __attribute__((constructor)) void hook_up(void)
     wf_net_stop_hook = wf_net_stop;
 }
 
-/* ---- Slots -------------------------------------------------------------------------- */
+/* ---- Slots --------------------------------------------------------------------------- */
 
 static inline wf_fd *slot_at(uint64_t id)
 {
@@ -167,7 +167,7 @@ int wf_op_close(wf_op *op, enum wf_close how)
     }
     wf_poll_unblock(op->mp, f->pd);
     if (f->kind == WF_FD_LISTENER) {
-        wf_scarce_eased(op->mp);           /* one that waits out a shortage must see the close */
+        wf_scarce_eased(op->mp);         /* one that waits out a shortage must see the close */
         wf_fdlock_await_users(&f->lock); /* so that the port is free when the close returns */
     }
     return 0;
@@ -189,7 +189,7 @@ void wf_fd_close_all(void)
     }
 }
 
-/* ---- Operations ------------------------------------------------------------------------ */
+/* ---- Operations ---------------------------------------------------------------------- */
 
 static inline bool matches(const wf_fd *f, uint64_t id, enum wf_fd_kind kind)
 {

@@ -44,7 +44,7 @@ int wf_fd_open(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
  * close-on-exec; where that fails it is as it was. */
 int wf_fd_adopt(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id);
 
-/* ---- Operations --------------------------------------------------------------------- */
+/* ---- Operations ---------------------------------------------------------------------- */
 
 typedef struct wf_op {
     wf_m        *mp;   /* the M the coroutine runs on; changes as it parks */
@@ -64,7 +64,7 @@ int  wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind 
                       enum wf_mode mode);
 void wf_op_end(wf_op *op);
 /* For calls that have nothing to do but must report: 0, -ECANCELED or -EBADF. */
-int  wf_op_probe(const char *call, uint64_t id, enum wf_fd_kind kind);
+int wf_op_probe(const char *call, uint64_t id, enum wf_fd_kind kind);
 
 /*
  * Round a park: between rest and back the operation does not hold up a close.  False:

@@ -79,7 +79,7 @@ bool wf_fdlock_leave(wf_fdlock *l)
     }
 }
 
-/* ---- Parking ---------------------------------------------------------------------- */
+/* ---- Parking ------------------------------------------------------------------------- */
 
 static bool move(wf_fdlock *l, AO_t from, AO_t to)
 {
@@ -102,7 +102,7 @@ bool wf_fdlock_back(wf_fdlock *l)
     return move(l, WF_FDLOCK_PARKED, WF_FDLOCK_USER);
 }
 
-/* ---- Turns -------------------------------------------------------------------------- */
+/* ---- Turns --------------------------------------------------------------------------- */
 
 static bool queue_empty(const wf_waitq *q)
 {

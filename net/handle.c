@@ -16,7 +16,7 @@
 #include <netinet/in.h>
 #include <weft/net.h>
 
-/* ---- Deadlines ------------------------------------------------------------------------- */
+/* ---- Deadlines ----------------------------------------------------------------------- */
 
 enum sides { READ_SIDE = 1, WRITE_SIDE = 2, BOTH_SIDES = 3 };
 
@@ -58,7 +58,7 @@ int weft_conn_set_write_deadline(weft_conn c, weft_time deadline)
     return set_deadline("weft_conn_set_write_deadline", c.id, WF_FD_CONN, WRITE_SIDE, deadline);
 }
 
-/* ---- Ends ------------------------------------------------------------------------------- */
+/* ---- Ends ---------------------------------------------------------------------------- */
 
 static int close_handle(const char *call, uint64_t id, enum wf_fd_kind kind, enum wf_close how)
 {
@@ -103,7 +103,7 @@ void wf_net_stop(void)
     wf_fd_close_all();
 }
 
-/* ---- Addresses, the descriptor ------------------------------------------------------------ */
+/* ---- Addresses, the descriptor ------------------------------------------------------- */
 
 typedef int (*address_of)(int fd, struct sockaddr *sa, socklen_t *len);
 
@@ -154,7 +154,7 @@ int weft_conn_fd(weft_conn c)
     return number("weft_conn_fd", c.id, WF_FD_CONN);
 }
 
-/* ---- Adopting --------------------------------------------------------------------------- */
+/* ---- Adopting ------------------------------------------------------------------------ */
 
 static int option(int fd, int name)
 {

@@ -50,7 +50,7 @@ static void list_ready(wf_list *l)
         wf_list_init(l);
 }
 
-/* ---- The thread's half -------------------------------------------------------------------- */
+/* ---- The thread's half --------------------------------------------------------------- */
 
 static int count(const struct addrinfo *ai)
 {
@@ -157,7 +157,7 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* ---- The coroutine's half ------------------------------------------------------------------ */
+/* ---- The coroutine's half ------------------------------------------------------------ */
 
 /* Signals stay with the threads that want them. */
 static int thread_start(void)

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <weft/net.h>
 
-/* ---- Listening ------------------------------------------------------------------------ */
+/* ---- Listening ----------------------------------------------------------------------- */
 
 static int switch_on(int fd, int level, int name, bool wanted)
 {
@@ -95,7 +95,7 @@ static int listen_new(wf_m *mp, const char *address, int family, const weft_list
     return listen_at(mp, &a, family, opt, out);
 }
 
-/* ---- Adopting a listener ----------------------------------------------------------------- */
+/* ---- Adopting a listener ------------------------------------------------------------- */
 
 static int require(int fd, int name, int wanted)
 {
@@ -132,9 +132,9 @@ int weft_listen_with(weft_listener *out, const char *network, const char *addres
                      const weft_listen_options *opt)
 {
     static const weft_listen_options usual;
-    wf_m *mp = wf_enter("weft_listen");
-    int   family = wf_network_family(network);
-    int   r;
+    wf_m                            *mp = wf_enter("weft_listen");
+    int                              family = wf_network_family(network);
+    int                              r;
     opt = opt ? opt : &usual;
     if (family < 0 || !options_valid(opt))
         r = -EINVAL;
@@ -151,7 +151,7 @@ int weft_listen(weft_listener *out, const char *network, const char *address)
     return weft_listen_with(out, network, address, NULL);
 }
 
-/* ---- Accepting --------------------------------------------------------------------------- */
+/* ---- Accepting ----------------------------------------------------------------------- */
 
 /* The connection died in the queue, or its network did: the next one may be well. */
 static bool skips(int error)

@@ -66,7 +66,7 @@ WF_NOINLINE size_t wf_sys_asked(size_t n)
     return n < MOST ? n : MOST;
 }
 
-/* ---- Transfers ---------------------------------------------------------------- */
+/* ---- Transfers ----------------------------------------------------------------------- */
 
 ssize_t wf_sys_read(int fd, void *buf, size_t n)
 {
@@ -141,7 +141,7 @@ ssize_t wf_sys_sendmsg(int fd, const struct msghdr *msg, int flags)
     return result(sendmsg(fd, &m, flags));
 }
 
-/* ---- Sockets -------------------------------------------------------------------- */
+/* ---- Sockets ------------------------------------------------------------------------- */
 
 int wf_sys_socket(int domain, int type, int protocol)
 {
@@ -227,7 +227,7 @@ int wf_sys_getaddrinfo(const char *host, const struct addrinfo *hints, struct ad
     }
 }
 
-/* ---- Descriptors ------------------------------------------------------------------ */
+/* ---- Descriptors --------------------------------------------------------------------- */
 
 /* 1: they were so already. */
 static int change_flags(const char *call, int fd, int on, int off)
@@ -271,7 +271,7 @@ int wf_sys_close(int fd)
     return f < 0 ? (int)f : r;
 }
 
-/* ---- Polling ------------------------------------------------------------------------ */
+/* ---- Polling ------------------------------------------------------------------------- */
 
 int wf_sys_epoll_create(void)
 {

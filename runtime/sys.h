@@ -24,7 +24,7 @@ ssize_t wf_sys_recv(int fd, void *buf, size_t n, int flags);
 ssize_t wf_sys_send(int fd, const void *buf, size_t n, int flags);
 /* How many of n bytes the last transfer of this thread really asked for: fewer if n is
  * very large or a fault cut it.  Fewer still came: then no more were there. */
-size_t wf_sys_asked(size_t n);
+size_t  wf_sys_asked(size_t n);
 ssize_t wf_sys_discard(int fd, size_t n); /* of a TCP socket's received bytes, uncopied */
 ssize_t wf_sys_readv(int fd, const struct iovec *iov, int n);
 ssize_t wf_sys_writev(int fd, const struct iovec *iov, int n);
@@ -44,11 +44,11 @@ int wf_sys_shutdown(int fd, int how);
  * does not resolve, or -ENOMEM, -EMFILE, -ENFILE. */
 int wf_sys_getaddrinfo(const char *host, const struct addrinfo *hints, struct addrinfo **out);
 
-int wf_sys_nonblock(int fd);   /* sets O_NONBLOCK; 1: it was set already */
-int wf_sys_restore(int fd);    /* clears it */
+int wf_sys_nonblock(int fd); /* sets O_NONBLOCK; 1: it was set already */
+int wf_sys_restore(int fd);  /* clears it */
 int wf_sys_cloexec(int fd);
-int wf_sys_pipe(int fds[2]);   /* non-blocking, close-on-exec */
-int wf_sys_close(int fd);      /* never retried on EINTR: the descriptor is gone */
+int wf_sys_pipe(int fds[2]); /* non-blocking, close-on-exec */
+int wf_sys_close(int fd);    /* never retried on EINTR: the descriptor is gone */
 
 struct pollfd;
 int wf_sys_poll(struct pollfd *p); /* of one, without waiting */

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- Many accepters ---------------------------------------------------------------------------- */
+/* ---- Many accepters ------------------------------------------------------------------ */
 
 static weft_listener l;
 static char          address[WEFT_ADDR_MAX];
@@ -68,7 +68,7 @@ Test(accept, each_connection_is_accepted_once)
     run_on_1_2_4(concurrent);
 }
 
-/* ---- Deadlines and cancellation ------------------------------------------------------------------- */
+/* ---- Deadlines and cancellation ------------------------------------------------------ */
 
 static int accept_cancelled(void *arg)
 {
@@ -118,7 +118,7 @@ Test(accept, ends_by_cancellation_and_deadline_in_the_call_and_in_the_queue)
     run_on_1_2_4(endings);
 }
 
-/* ---- Out of descriptors: lesson 35 ------------------------------------------------------------------ */
+/* ---- Out of descriptors: lesson 35 --------------------------------------------------- */
 
 enum { CLIENTS = 12 };
 

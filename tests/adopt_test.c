@@ -198,7 +198,7 @@ Test(adopt, who_never_has_to_wait_lets_others_run)
     run_on(1, never_empty, NULL);
 }
 
-/* ---- Refusals ---------------------------------------------------------------------------------------- */
+/* ---- Refusals ------------------------------------------------------------------------ */
 
 static void refused(int fd, int error)
 {
@@ -237,7 +237,7 @@ Test(adopt, what_is_refused_is_untouched)
     run_on(1, refusals, NULL);
 }
 
-/* ---- Listeners ------------------------------------------------------------------------------------------ */
+/* ---- Listeners ----------------------------------------------------------------------- */
 
 static int raw_listener(int domain)
 {

@@ -71,7 +71,7 @@ Test(borrow, lends_a_long_stream_piece_by_piece)
     run_on_1_2_4(much);
 }
 
-/* ---- The turn ----------------------------------------------------------------------------------- */
+/* ---- The turn ------------------------------------------------------------------------ */
 
 static int order;
 
@@ -155,7 +155,7 @@ Test(borrow, who_waits_for_the_turn_obeys_the_deadline)
     run_on_1_2_4(turn_obeys);
 }
 
-/* ---- Closes ---------------------------------------------------------------------------------------- */
+/* ---- Closes -------------------------------------------------------------------------- */
 
 static void close_it(void *arg)
 {
@@ -174,8 +174,8 @@ static int close_elsewhere(void *arg)
     CHECK_IS(weft_conn_borrow(p.b, &data, 9), 4);
     spawn(&wg, close_it, &p.b);
     join(&wg);
-    CHECK_IS(weft_conn_read(p.a, &byte, 1), 0);  /* the borrow holds up nothing */
-    CHECK(memcmp(data, "data", 4) == 0);         /* and stays */
+    CHECK_IS(weft_conn_read(p.a, &byte, 1), 0); /* the borrow holds up nothing */
+    CHECK(memcmp(data, "data", 4) == 0);        /* and stays */
     CHECK_IS(weft_conn_close(p.a), 0);
     CHECK_IS(open_fds(), before);
     pair q = connect_pair(); /* takes the slot, perhaps: its turn is not ours to give */
@@ -218,7 +218,7 @@ Test(borrow, one_coroutine_may_hold_several)
     run_on_1_2_4(several);
 }
 
-/* ---- What waiting costs ------------------------------------------------------------------------------ */
+/* ---- What waiting costs -------------------------------------------------------------- */
 
 enum { MANY = 300 };
 

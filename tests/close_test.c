@@ -14,7 +14,7 @@
 static pair p;
 static int  ended;
 
-/* ---- Waits end ---------------------------------------------------------------------------------- */
+/* ---- Waits end ----------------------------------------------------------------------- */
 
 static void read_until_closed(void *arg)
 {
@@ -110,7 +110,7 @@ Test(close, a_close_ends_accepts)
         run_on(1, close_under_accepts, NULL);
 }
 
-/* ---- At once -------------------------------------------------------------------------------------- */
+/* ---- At once ------------------------------------------------------------------------- */
 
 /* ClosingListener, ListenAfterClose: the port is free though an accept has not returned yet. */
 static int listen_again(void *arg)
@@ -163,7 +163,7 @@ Test(close, the_peer_reads_the_end_though_a_reader_was_parked)
     run_on(1, close_seen_by_peer, NULL);
 }
 
-/* ---- Numbers and slots used again, with events in flight ------------------------------------------- */
+/* ---- Numbers and slots used again, with events in flight ----------------------------- */
 
 enum { LANES = 8, HANDLES = 2 };
 

@@ -10,7 +10,7 @@
 
 static pair p;
 
-/* ---- Of every length ----------------------------------------------------------------------------- */
+/* ---- Of every length ----------------------------------------------------------------- */
 
 static void pour(void *arg)
 {
@@ -39,11 +39,25 @@ static void read_until(int64_t ns)
 
 static int various(void *arg)
 {
-    static const int64_t lengths[] = { 1,        2,          5,           50,          100,
-                                       200,      500,        750,         WEFT_US,     5 * WEFT_US,
-                                       25 * WEFT_US, 250 * WEFT_US, 500 * WEFT_US, WEFT_MS,
-                                       5 * WEFT_MS, 100 * WEFT_MS, 250 * WEFT_MS, 500 * WEFT_MS };
-    weft_waitgroup wg = { { 0 } };
+    static const int64_t lengths[] = { 1,
+                                       2,
+                                       5,
+                                       50,
+                                       100,
+                                       200,
+                                       500,
+                                       750,
+                                       WEFT_US,
+                                       5 * WEFT_US,
+                                       25 * WEFT_US,
+                                       250 * WEFT_US,
+                                       500 * WEFT_US,
+                                       WEFT_MS,
+                                       5 * WEFT_MS,
+                                       100 * WEFT_MS,
+                                       250 * WEFT_MS,
+                                       500 * WEFT_MS };
+    weft_waitgroup       wg = { { 0 } };
     (void)arg;
     p = connect_pair();
     spawn(&wg, pour, (void *)(uintptr_t)p.b.id);
@@ -61,7 +75,7 @@ Test(deadline_race, of_every_length_ends_a_stream_that_does_not)
     run_on_1_2_4(various);
 }
 
-/* ---- Reader, writer, and 2 us --------------------------------------------------------------------- */
+/* ---- Reader, writer, and 2 us -------------------------------------------------------- */
 
 static volatile bool over;
 
@@ -131,7 +145,7 @@ Test(deadline_race, of_two_microseconds_against_reader_and_writer, .timeout = 60
     run_on_1_2_4(read_write);
 }
 
-/* ---- Between the attempt and the park ---------------------------------------------------------------- */
+/* ---- Between the attempt and the park ------------------------------------------------ */
 
 static void set_past(void *arg)
 {
@@ -162,7 +176,7 @@ Test(deadline_race, set_between_the_attempt_and_the_park_is_seen, .timeout = 60)
     run_on_1_2_4(seen);
 }
 
-/* ---- Many at once --------------------------------------------------------------------------------------- */
+/* ---- Many at once -------------------------------------------------------------------- */
 
 static void set_many(void *arg)
 {
@@ -249,7 +263,7 @@ Test(deadline_race, set_as_the_connection_closes, .timeout = 60)
     run_on_1_2_4(against_close);
 }
 
-/* ---- Moved later and later: golang/go#15133 --------------------------------------------------------------- */
+/* ---- Moved later and later: golang/go#15133 ------------------------------------------ */
 
 static int later_and_later(void *arg)
 {

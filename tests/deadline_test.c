@@ -10,7 +10,7 @@
 
 static pair p;
 
-/* ---- One that has passed ---------------------------------------------------------------------- */
+/* ---- One that has passed ------------------------------------------------------------- */
 
 static int passed(void *arg)
 {
@@ -93,7 +93,7 @@ Test(deadline, each_direction_has_its_own)
     run_on(1, directions, NULL);
 }
 
-/* ---- Must not return --------------------------------------------------------------------------- */
+/* ---- Must not return ----------------------------------------------------------------- */
 
 static volatile int returned;
 
@@ -167,7 +167,7 @@ Test(deadline, one_that_was_lifted_ends_nothing)
     run_on_1_2_4(must_not_return);
 }
 
-/* ---- Set under a wait ------------------------------------------------------------------------------ */
+/* ---- Set under a wait ---------------------------------------------------------------- */
 
 static void read_timed_out(void *arg)
 {
@@ -224,7 +224,7 @@ Test(deadline, one_set_under_a_wait_ends_it)
         run_on_1_2_4(unblock);
 }
 
-/* ---- Lesson 15: each sequence of three ---------------------------------------------------------------- */
+/* ---- Lesson 15: each sequence of three ----------------------------------------------- */
 
 enum step { PAST, NONE, NEAR, FAR, STEPS };
 

@@ -23,7 +23,7 @@ static void closed_port(char address[WEFT_ADDR_MAX])
     CHECK_IS(weft_listener_close(l), 0);
 }
 
-/* ---- Refusals -------------------------------------------------------------------------------------- */
+/* ---- Refusals ------------------------------------------------------------------------ */
 
 static int refused(void *arg)
 {
@@ -52,13 +52,27 @@ static int malformed(void *arg)
     static const struct {
         const char *network, *address;
     } table[] = {
-        { "udp", "127.0.0.1:1" },     { "unix", "/tmp/socket" },   { NULL, "127.0.0.1:1" },
-        { "tcp", NULL },              { "tcp", "" },               { "tcp", "host" },
-        { "tcp", "127.0.0.1" },       { "tcp", "127.0.0.1:" },     { "tcp", "127.0.0.1:65536" },
-        { "tcp4", "[::1]:1" },        { "tcp6", "127.0.0.1:1" },   { "tcp", "[localhost]:1" },
-        { "tcp", "no such host:1" },  { "tcp", "-host:1" },        { "tcp", "1.2.3:1" },
-        { "tcp", "256.0.0.1:1" },     { "tcp", "host/path:1" },    { "tcp", "http://host:1" },
-        { "tcp", "::1:1" },           { "tcp", "host.9:1" },       { "tcp", "user@host:1" },
+        { "udp", "127.0.0.1:1" },
+        { "unix", "/tmp/socket" },
+        { NULL, "127.0.0.1:1" },
+        { "tcp", NULL },
+        { "tcp", "" },
+        { "tcp", "host" },
+        { "tcp", "127.0.0.1" },
+        { "tcp", "127.0.0.1:" },
+        { "tcp", "127.0.0.1:65536" },
+        { "tcp4", "[::1]:1" },
+        { "tcp6", "127.0.0.1:1" },
+        { "tcp", "[localhost]:1" },
+        { "tcp", "no such host:1" },
+        { "tcp", "-host:1" },
+        { "tcp", "1.2.3:1" },
+        { "tcp", "256.0.0.1:1" },
+        { "tcp", "host/path:1" },
+        { "tcp", "http://host:1" },
+        { "tcp", "::1:1" },
+        { "tcp", "host.9:1" },
+        { "tcp", "user@host:1" },
     };
     weft_conn c;
     (void)arg;
@@ -72,7 +86,7 @@ Test(dial, malformed_addresses_are_refused_untried)
     run_on(1, malformed, NULL);
 }
 
-/* ---- Deadlines and cancellation ------------------------------------------------------------------------ */
+/* ---- Deadlines and cancellation ------------------------------------------------------ */
 
 enum { STUFFING = 8 };
 
@@ -172,7 +186,8 @@ static int dial_then_cancel(void *arg)
         weft_yield();
     bool was = weft_shield(true);
     char byte;
-    CHECK_IS(weft_conn_read(c, &byte, 1), 1); /* CancelAfterDial: the connection is none the worse */
+    CHECK_IS(weft_conn_read(c, &byte, 1),
+             1); /* CancelAfterDial: the connection is none the worse */
     weft_shield(was);
     return 0;
 }
@@ -208,7 +223,7 @@ Test(dial, its_deadline_and_its_cancellation_stay_behind)
     run_on_1_2_4(nothing_stays);
 }
 
-/* ---- Names ------------------------------------------------------------------------------------------------ */
+/* ---- Names --------------------------------------------------------------------------- */
 
 static void answers(const char *network, const char *address, const char *host, const char *remote)
 {
@@ -275,7 +290,7 @@ Test(dial, a_name_that_does_not_resolve_is_unreachable)
     run_on(1, unknown, NULL);
 }
 
-/* ---- Meeting oneself: lesson 39 -------------------------------------------------------------------------------- */
+/* ---- Meeting oneself: lesson 39 ------------------------------------------------------ */
 
 /* In a network of its own, where every dial gets one of two local ports. */
 static bool narrow_the_ports(void)

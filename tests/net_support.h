@@ -16,7 +16,7 @@
 #define SUPPORT __attribute__((unused)) static
 
 /* Coroutines run on threads that no test framework knows: a failure ends the process. */
-#define CHECK(e) ((e) ? (void)0 : check_failed(__FILE__, __LINE__, #e))
+#define CHECK(e)            ((e) ? (void)0 : check_failed(__FILE__, __LINE__, #e))
 #define CHECK_IS(got, want) check_is(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
 
 SUPPORT void check_failed(const char *file, int line, const char *what)
@@ -36,7 +36,7 @@ SUPPORT void check_is(const char *file, int line, const char *what, long long go
 
 #define PATIENCE (30 * WEFT_S) /* what must happen happens long before */
 
-/* ---- Running ------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------- */
 
 SUPPORT void run_on(int procs, int (*fn)(void *arg), void *arg)
 {
@@ -83,7 +83,7 @@ SUPPORT void let_others_park(void)
         weft_yield();
 }
 
-/* ---- Connections ------------------------------------------------------------------------------ */
+/* ---- Connections --------------------------------------------------------------------- */
 
 SUPPORT weft_listener listen_loopback(char address[WEFT_ADDR_MAX])
 {
@@ -138,7 +138,7 @@ SUPPORT size_t fill(weft_conn c)
     return sum;
 }
 
-/* ---- Descriptors --------------------------------------------------------------------------------- */
+/* ---- Descriptors --------------------------------------------------------------------- */
 
 SUPPORT int open_fds(void)
 {

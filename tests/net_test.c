@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-/* ---- Handles ---------------------------------------------------------------------------------- */
+/* ---- Handles ------------------------------------------------------------------------- */
 
 static void conn_is_closed(weft_conn c)
 {
@@ -69,7 +69,7 @@ static int wrong_handles(void *arg)
     listener_is_closed((weft_listener){ 0 });
     conn_is_closed((weft_conn){ UINT64_MAX });
     conn_is_closed((weft_conn){ c.id + ((uint64_t)1 << 24) });
-    conn_is_closed((weft_conn){ l.id });         /* of the other kind */
+    conn_is_closed((weft_conn){ l.id }); /* of the other kind */
     listener_is_closed((weft_listener){ c.id });
     CHECK(weft_conn_fd(c) >= 0); /* and none of these did harm */
     CHECK(weft_listener_fd(l) >= 0);
@@ -131,7 +131,7 @@ Test(net, the_second_close_is_an_error)
     run_on(1, closed_twice, NULL);
 }
 
-/* ---- What descriptors are set to ----------------------------------------------------------------- */
+/* ---- What descriptors are set to ----------------------------------------------------- */
 
 static int option(int fd, int level, int name)
 {
@@ -172,13 +172,15 @@ Test(net, descriptors_are_non_blocking_close_on_exec_and_undelayed)
     run_on(1, settings, NULL);
 }
 
-/* ---- Listeners -------------------------------------------------------------------------------------- */
+/* ---- Listeners ----------------------------------------------------------------------- */
 
 static int options(void *arg)
 {
     char                address[WEFT_ADDR_MAX];
     weft_listener       l, second;
-    weft_listen_options wrong[] = { { .backlog = -1 }, { .fd = -1 }, { .reserved = { 0, 0, 0, 1 } } };
+    weft_listen_options wrong[] = { { .backlog = -1 },
+                                    { .fd = -1 },
+                                    { .reserved = { 0, 0, 0, 1 } } };
     weft_listen_options opt = { .backlog = 7, .reuse_port = true };
     (void)arg;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
@@ -234,7 +236,7 @@ Test(net, tcp_serves_both_families_and_tcp6_one)
     run_on(2, both_families, NULL);
 }
 
-/* ---- The stop --------------------------------------------------------------------------------------- */
+/* ---- The stop ------------------------------------------------------------------------ */
 
 static weft_listener left_listener;
 static weft_conn     left_conns[3];
@@ -280,7 +282,7 @@ Test(net, the_stop_closes_all_and_makes_handles_stale)
     }
 }
 
-/* ---- SIGPIPE ------------------------------------------------------------------------------------------ */
+/* ---- SIGPIPE ------------------------------------------------------------------------- */
 
 static int write_to_nobody(void *arg)
 {

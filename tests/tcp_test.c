@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-/* ---- Echo in numbers --------------------------------------------------------------------------- */
+/* ---- Echo in numbers ----------------------------------------------------------------- */
 
 static char           echo_address[WEFT_ADDR_MAX];
 static volatile long  echoed;
@@ -78,7 +78,7 @@ Test(tcp, a_thousand_connections_all_echo_correctly)
     run_on_1_2_4(echo_thousand);
 }
 
-/* ---- Reading whole ------------------------------------------------------------------------------ */
+/* ---- Reading whole ------------------------------------------------------------------- */
 
 static void send_pieces(void *arg)
 {
@@ -184,7 +184,7 @@ Test(tcp, no_bytes_take_no_time_and_the_cancelled_do_nothing)
     run_on(1, nothing, NULL);
 }
 
-/* ---- Half-close, close and abort ------------------------------------------------------------------ */
+/* ---- Half-close, close and abort ----------------------------------------------------- */
 
 static int half_close(void *arg)
 {
@@ -274,7 +274,7 @@ Test(tcp, an_abort_resets_and_drops_what_is_unsent)
     run_on_1_2_4(abort_drops);
 }
 
-/* ---- Turns ---------------------------------------------------------------------------------------- */
+/* ---- Turns --------------------------------------------------------------------------- */
 
 enum { WRITERS = 6, RECORD = 150000, RECORDS = 4 };
 
@@ -320,7 +320,7 @@ Test(tcp, calls_of_several_coroutines_never_mix)
     run_on_1_2_4(take_turns);
 }
 
-/* ---- More than 2 GiB in one call -------------------------------------------------------------------- */
+/* ---- More than 2 GiB in one call ----------------------------------------------------- */
 
 #define BIG (((size_t)2 << 30) + (3 << 20) + 1)
 
@@ -342,7 +342,7 @@ static int write_big(void *arg)
     pair           p = connect_pair();
     size_t         done = 0;
     weft_waitgroup wg = { { 0 } };
-    char          *data = mmap(NULL, BIG, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *data = mmap(NULL, BIG, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     (void)arg;
     CHECK(data != MAP_FAILED);
     spawn(&wg, swallow, &p);

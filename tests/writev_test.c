@@ -145,7 +145,8 @@ Test(writev, a_write_given_up_counts_what_went)
 static int broken(void *arg)
 {
     static char  data[8 << 20];
-    struct iovec iov[2] = { { data, sizeof data / 2 }, { data + sizeof data / 2, sizeof data / 2 } };
+    struct iovec iov[2] = { { data, sizeof data / 2 },
+                            { data + sizeof data / 2, sizeof data / 2 } };
     size_t       done = 0;
     char         byte;
     (void)arg;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/race/net_resolve.c - look-ups that end as their deadlines pass, as they are cancelled, and as
- * the runtime stops: who comes second frees, exactly once.  Needs a build with WEFT_FAULTS.
+ * tests/race/net_resolve.c - look-ups that end as their deadlines pass, as they are cancelled, and
+ * as the runtime stops: who comes second frees, exactly once.  Needs a build with WEFT_FAULTS.
  */
 #include "net_support.h"
 #include "scale.h"
@@ -30,7 +30,7 @@ static int dial_name(void *arg)
     unsigned  i = *(unsigned *)arg;
     weft_conn c;
     int       r = weft_dial(&c, "tcp", "some.name:1",
-                            i % 4 ? weft_after(i * 37 % 400 * WEFT_US) : WEFT_FOREVER);
+                      i % 4 ? weft_after(i * 37 % 400 * WEFT_US) : WEFT_FOREVER);
     CHECK(r == -EHOSTUNREACH || r == -ETIMEDOUT || r == -ECANCELED);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/white/fdlock_test.c - the fdlock's transitions one by one, its queues, and a stress in which
- * every turn must be exclusive, one user must close, and the last one inside must free.
+ * tests/white/fdlock_test.c - the fdlock's transitions one by one, its queues, and a stress in
+ * which every turn must be exclusive, one user must close, and the last one inside must free.
  */
 #include "net_support.h"
 #include "scale.h"
@@ -35,7 +35,7 @@ static void fresh(void)
     CHECK_IS(l.fd, 77);
 }
 
-/* ---- Transitions ------------------------------------------------------------------------------- */
+/* ---- Transitions --------------------------------------------------------------------- */
 
 static int life(void *arg)
 {
@@ -70,7 +70,7 @@ static int turns(void *arg)
 {
     (void)arg;
     for (int m = WF_READ; m <= WF_WRITE; m++) {
-        enum wf_mode mode = (enum wf_mode)m, other = (enum wf_mode)!m;
+        enum wf_mode mode = (enum wf_mode)m, other = (enum wf_mode) !m;
         fresh();
         CHECK_IS(wf_fdlock_take(&l, mode), WF_TAKE_TURN);
         CHECK_IS(wf_fdlock_take(&l, mode), WF_TAKE_BUSY); /* a user without the turn */
@@ -105,7 +105,7 @@ static int parking(void *arg)
     CHECK(wf_fdlock_rest(&l));
     CHECK(wf_fdlock_ref(&l));
     CHECK(wf_fdlock_close(in(), &l));
-    CHECK(!wf_fdlock_back(&l));                      /* it may not touch the number any more */
+    CHECK(!wf_fdlock_back(&l));                     /* it may not touch the number any more */
     CHECK_IS(wf_fdlock_drop(&l), WF_DUTY_CLOSE_FD); /* and so does not hold up the close */
     CHECK(!wf_fdlock_leave(&l));                    /* but the slot */
     CHECK(wf_fdlock_leave(&l));
@@ -181,7 +181,7 @@ Test(fdlock, the_stop_takes_what_is_left)
     run_on(1, abandoned, NULL);
 }
 
-/* ---- Queues --------------------------------------------------------------------------------------- */
+/* ---- Queues -------------------------------------------------------------------------- */
 
 static volatile AO_t deadline;
 static int           served, given_up;
@@ -284,7 +284,8 @@ static int closed_under(void *arg)
     CHECK(wf_fdlock_ref(&l));
     CHECK(wf_fdlock_close(in(), &l));
     CHECK_IS(wf_fdlock_drop(&l), WF_DUTY_NONE);
-    CHECK_IS(wf_fdlock_release(in(), &l, WF_READ), WF_DUTY_CLOSE_FD); /* the queue holds up nothing */
+    CHECK_IS(wf_fdlock_release(in(), &l, WF_READ),
+             WF_DUTY_CLOSE_FD); /* the queue holds up nothing */
     CHECK_IS(given_up, 0);
     CHECK(!wf_fdlock_leave(&l));
     join(&wg);
@@ -298,7 +299,7 @@ Test(fdlock, a_close_ends_the_queue)
     run_on(1, closed_under, NULL);
 }
 
-/* ---- Stress ------------------------------------------------------------------------------------------ */
+/* ---- Stress -------------------------------------------------------------------------- */
 
 enum { HANDS = 16 };
 

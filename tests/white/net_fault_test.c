@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/white/net_fault_test.c - system calls that fail: each step of listen, accept, dial and adopt
- * in turn, interrupted and cut transfers, calls that are slow.  Needs a build with WEFT_FAULTS.
+ * tests/white/net_fault_test.c - system calls that fail: each step of listen, accept, dial and
+ * adopt in turn, interrupted and cut transfers, calls that are slow.  Needs WEFT_FAULTS.
  */
 #include "net_support.h"
 #include "scale.h"
@@ -14,11 +14,11 @@
 
 #ifdef WEFT_FAULTS
 
-/* ---- The n-th call fails -------------------------------------------------------------------------- */
+/* ---- The n-th call fails ------------------------------------------------------------- */
 
-static const char *const steps[] = { "socket",     "bind",        "listen",      "accept",
-                                     "connect",    "getsockopt",  "setsockopt",  "getsockname",
-                                     "getpeername", "nonblock",   "cloexec",     "epoll_ctl" };
+static const char *const steps[] = { "socket",      "bind",       "listen",     "accept",
+                                     "connect",     "getsockopt", "setsockopt", "getsockname",
+                                     "getpeername", "nonblock",   "cloexec",    "epoll_ctl" };
 
 static volatile AO_t countdown; /* 0: no fault is due; 1: the next call fails */
 static long          error;
@@ -145,7 +145,7 @@ static void sweep_accept_for(long sort)
             CHECK_IS(r, error);
         if (injected && strcmp(failed, "accept") == 0 && r < 0)
             CHECK_IS(weft_listener_accept(l, &s), 0); /* it waits there still */
-        else if (r < 0) /* lesson 7: closed, not left open */
+        else if (r < 0)                               /* lesson 7: closed, not left open */
             CHECK(weft_conn_read(c, &byte, 1) <= 0);
         if (s.id != 1)
             CHECK_IS(weft_conn_close(s), 0);
@@ -203,7 +203,7 @@ Test(net_fault, each_step_of_adopt_fails_and_leaves_the_descriptor_alone)
     run_with(fail_nth, sweep_adopt, NULL);
 }
 
-/* ---- A connection that cannot be registered is held ------------------------------------------------- */
+/* ---- A connection that cannot be registered is held ---------------------------------- */
 
 static volatile AO_t full; /* 1: the poller takes no more */
 
@@ -251,7 +251,7 @@ Test(net_fault, a_connection_that_finds_no_room_is_held_not_shed)
     run_with(no_room, hold, NULL);
 }
 
-/* ---- Interrupted, aborted, cut ------------------------------------------------------------------------- */
+/* ---- Interrupted, aborted, cut ------------------------------------------------------- */
 
 static volatile AO_t dice, sometimes;
 
@@ -289,7 +289,9 @@ static void ask(void *arg)
     char     *out = malloc(BYTES), *in = malloc(BYTES);
     for (int i = 0; i < BYTES; i++)
         out[i] = (char)(i * 7 + i / 300 + (int)c.id);
-    struct iovec iov[3] = { { out, 3 }, { out + 3, BYTES / 2 }, { out + 3 + BYTES / 2, BYTES / 2 - 3 } };
+    struct iovec iov[3] = { { out, 3 },
+                            { out + 3, BYTES / 2 },
+                            { out + 3 + BYTES / 2, BYTES / 2 - 3 } };
     CHECK_IS(weft_conn_writev(c, iov, 3, NULL), BYTES);
     CHECK_IS(weft_conn_read_full(c, in, BYTES, NULL), BYTES);
     CHECK(memcmp(in, out, BYTES) == 0);
@@ -320,7 +322,7 @@ Test(net_fault, interrupted_aborted_and_cut_calls_lose_nothing, .timeout = 60)
     run_with(rough, rough_echo, NULL);
 }
 
-/* ---- At the wrong moment -------------------------------------------------------------------------------- */
+/* ---- At the wrong moment ------------------------------------------------------------- */
 
 static volatile AO_t in_accept;
 
@@ -368,8 +370,9 @@ Test(net_fault, a_port_is_free_though_an_accept_was_inside_the_system)
 static long not_yet(const char *call, int fd)
 {
     (void)fd;
-    return strcmp(call, "getpeername") == 0 && AO_compare_and_swap_full(&countdown, 1, 0) ? -ENOTCONN
-                                                                                          : 0;
+    return strcmp(call, "getpeername") == 0 && AO_compare_and_swap_full(&countdown, 1, 0)
+               ? -ENOTCONN
+               : 0;
 }
 
 static int dial_and_wait(void *arg)
