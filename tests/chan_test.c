@@ -165,6 +165,39 @@ Test(chan, waiters_are_served_first_come_first_served)
         run_on(1, waiters_fifo, &cap);
 }
 
+/* A receive lets the oldest waiting sender in, behind what is buffered. */
+static int refill(void *arg)
+{
+    for (int cap = 1; cap < 5; cap++) {
+        weft_chan *c = weft_chan_new(sizeof(int), (size_t)cap);
+        attempt    a[3];
+        weft_group g = WEFT_GROUP_INIT;
+        int        v;
+        for (int i = 0; i < cap; i++)
+            check_eq(weft_chan_send(c, &i), 0);
+        for (int i = 0; i < 3; i++) {
+            a[i] = (attempt){ .op = send_op, .arg = c };
+            attempt_start(&a[i], &g);
+            check(!a[i].done);
+        }
+        for (int i = 0; i < 3; i++) {
+            check_eq(weft_chan_recv(c, &v), 0);
+            check_eq(v, i < cap ? i : -1);
+            check_eq(weft_chan_len(c), cap);
+            let_others_park();
+            check(a[i].done && (i == 2 || !a[i + 1].done));
+        }
+        join_group(&g);
+        weft_chan_unref(c);
+    }
+    return arg != NULL;
+}
+
+Test(chan, a_receive_lets_the_next_sender_in)
+{
+    run_on(1, refill, NULL);
+}
+
 struct bytes {
     weft_chan *c;
     size_t     size;

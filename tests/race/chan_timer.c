@@ -5,15 +5,23 @@
  * and each setting of a one-shot ends in exactly one of "received" and "taken back".
  */
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "support/check.h"
 
-enum { SETTINGS = 8000, SHARED = 4000, LIVES = 4000, WORKERS = 6 };
+enum { SETTINGS = 3000, OWNERS = 40, SHARED = 4000, LIVES = 4000, WORKERS = 6 };
 
-/* ---- One owner: no stale value, no lost one ---------------------------------------------------------- */
+/* ---- One owner each: no stale value, no lost one ------------------------------------------------------- */
 
-static void *owner_result;
+/* The timers of all owners fall due together, so that those which fire last are long on their way. */
+static weft_time on_grid(weft_time t)
+{
+    const weft_time grid = 40 * WEFT_US;
+
+    return t / grid * grid + grid;
+}
 
 static int stop_against_fire(void *arg)
 {
@@ -41,7 +49,7 @@ static int stop_against_fire(void *arg)
             pending = false;
             break;
         default:
-            due = weft_after((int64_t)(test_random(&random) % 30) * WEFT_US);
+            due = on_grid(weft_after((int64_t)(test_random(&random) % 99) * WEFT_US));
             check_eq(weft_timer_reset(t, due, 0), pending);
             back += pending;
             set++;
@@ -59,7 +67,17 @@ static int stop_against_fire(void *arg)
     back += weft_timer_stop(t);
     check_eq(received + back, set);
     weft_timer_free(t);
-    return arg == &owner_result;
+    return arg != NULL;
+}
+
+static int many_owners(void *arg)
+{
+    weft_group g = WEFT_GROUP_INIT;
+
+    for (int i = 0; i < OWNERS; i++)
+        check_eq(weft_group_go(&g, stop_against_fire, NULL, 0), 0);
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    return arg != NULL;
 }
 
 /* ---- Many users of one timer --------------------------------------------------------------------------- */
@@ -171,6 +189,58 @@ static int reset_storm(void *arg)
     return arg != NULL;
 }
 
+/* ---- An earlier timer while another M waits for a later one ------------------------------------------------ */
+
+struct bell {
+    weft_sem   s;
+    atomic_int rung;
+    long       n;
+};
+
+/* Rings when all has gone idle, most times. */
+static void *ring(void *arg)
+{
+    struct bell *b = arg;
+
+    for (long i = 0; i < b->n; i++) {
+        while (atomic_load(&b->rung) != i)
+            sched_yield();
+        usleep(300);
+        weft_sem_release(&b->s, 1);
+    }
+    return NULL;
+}
+
+static int yielding(void *arg)
+{
+    for (int i = 0; i < 200; i++)
+        weft_yield();
+    return arg != NULL;
+}
+
+static int woken_by_a_thread(void *arg)
+{
+    struct bell b = { .n = test_scaled(200) };
+    weft_timer *late = weft_timer_new(weft_after(1000 * WEFT_S), 0);
+    weft_group  g = WEFT_GROUP_INIT;
+    pthread_t   thread;
+
+    for (int i = 0; i < WORKERS; i++) /* several Ms */
+        check_eq(weft_group_go(&g, yielding, NULL, 0), 0);
+    check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
+    check_eq(pthread_create(&thread, NULL, ring, &b), 0);
+    for (long i = 0; i < b.n; i++) {
+        check_eq(weft_sem_acquire(&b.s, WEFT_FOREVER), 0);
+        weft_timer *t = weft_timer_new(weft_after(50 * WEFT_US), 0);
+        check_eq(weft_chan_recv(weft_timer_chan(t), NULL), 0);
+        weft_timer_free(t);
+        atomic_fetch_add(&b.rung, 1);
+    }
+    check_eq(pthread_join(thread, NULL), 0);
+    weft_timer_free(late);
+    return arg != NULL;
+}
+
 /* The runtime ends with timers in every state; the next run sees to them. */
 static weft_timer *left[WORKERS];
 
@@ -198,10 +268,11 @@ int main(void)
     static const int procs[] = { 1, 2, 8 };
 
     for (int p = 0; p < 3; p++) {
-        run_on(procs[p], stop_against_fire, NULL);
+        run_on(procs[p], many_owners, NULL);
         run_on(procs[p], many_users, NULL);
         run_on(procs[p], short_lives, NULL);
         run_on(procs[p], reset_storm, NULL);
+        run_on(procs[p], woken_by_a_thread, NULL);
     }
     for (long i = test_scaled(200); i > 0; i--)
         run_on(procs[i % 3], leave, NULL);
