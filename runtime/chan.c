@@ -182,6 +182,25 @@ static int operate(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, weft_
     return done == WF_CLOSED ? -EPIPE : 0;
 }
 
+/* Without a runtime, or while it ends: whoever still stands in a queue never runs again, so
+ * only the buffer counts. */
+static int operate_alone(weft_chan *c, enum wf_side side, wf_slot *s)
+{
+    int r = -ETIMEDOUT;
+    wf_spin_acquire(&c->lock);
+    if (side == WF_RECV && c->count > 0) {
+        get(c, s->recv);
+        r = 0;
+    } else if (c->closed) {
+        r = -EPIPE;
+    } else if (side == WF_SEND && c->count < c->cap) {
+        put(c, s->send);
+        r = 0;
+    }
+    wf_spin_release(&c->lock);
+    return r;
+}
+
 /* WEFT_NOWAIT on a thread that runs no coroutine. */
 static WF_NOINLINE int operate_foreign(const char *call, weft_chan *c, enum wf_side side,
                                        wf_slot *s, weft_time deadline)
@@ -189,10 +208,10 @@ static WF_NOINLINE int operate_foreign(const char *call, weft_chan *c, enum wf_s
     wf_m *none = NULL;
     if (deadline != WEFT_NOWAIT)
         wf_die_outside(wf_m_self(), call);
-    bool held = wf_sched_hold(); /* without a runtime nobody waits: nobody is woken */
-    int  r = operate(&none, c, side, s, deadline);
-    if (held)
-        wf_sched_release();
+    if (!wf_sched_hold())
+        return operate_alone(c, side, s);
+    int r = operate(&none, c, side, s, deadline);
+    wf_sched_release();
     return r;
 }
 
@@ -251,8 +270,10 @@ int weft_chan_close(weft_chan *c)
     wf_spin_acquire(&c->lock);
     int r = c->closed ? -EPIPE : 0;
     c->closed = true;
-    close_queue(&c->recvq, &out);
-    close_queue(&c->sendq, &out);
+    if (inside || held) { /* else whoever waits never runs again */
+        close_queue(&c->recvq, &out);
+        close_queue(&c->sendq, &out);
+    }
     wf_spin_release(&c->lock);
     wf_ready_list(inside ? mp : NULL, &out);
     if (inside)

@@ -29,10 +29,14 @@ int wf_netpoll_init(void)
 {
     AO_store(&np.broken, 0);
     AO_store(&np.used, 0);
-    np.epfd = wf_sys_epoll_create();
+    np.epfd = wf_sys_above_stdio(wf_sys_epoll_create());
     if (np.epfd < 0)
         return np.epfd;
     int r = wf_sys_pipe(np.pipe);
+    for (int i = 0; i < 2 && r == 0; i++) {
+        np.pipe[i] = wf_sys_above_stdio(np.pipe[i]);
+        r = np.pipe[i] < 0 ? np.pipe[i] : 0;
+    }
     if (r == 0) {
         struct epoll_event ev = { .events = EPOLLIN, .data.u64 = PIPE_ID };
         r = wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, np.pipe[0], &ev);

@@ -204,7 +204,7 @@ static void member_main(void *arg)
     wf_lock_acquire(&g->lock);
     wf_list_remove(&gp->group_node);
     if (r < 0 && g->first == 0)
-        g->first = (uint32_t)-r;
+        g->first = 0u - (uint32_t)r;
     gp->group = NULL;
     leave(g);
     wf_leave(mp);
@@ -270,6 +270,7 @@ static void wait_end(struct group *g, wf_g *gp)
     wf_lock_release(&g->lock);
 }
 
+/* Without locks: each of these groups has a member, so it keeps its parent meanwhile. */
 static bool is_member(const wf_g *gp, const struct group *g)
 {
     for (const struct group *at = gp->group ? group_of(gp->group) : NULL; at; at = at->parent)

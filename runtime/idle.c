@@ -132,7 +132,7 @@ static void hand(wf_p *pp, bool spinning)
         return;
     }
     mp->nextp = pp;
-    mp->spinning = spinning;
+    mp->spinning = mp->woken = spinning;
     pp->m = mp;
     if (!poller)
         AO_int_store_release(&mp->park_word, 1); /* pairs with doze's acquire */
@@ -409,6 +409,8 @@ void wf_go_idle(wf_m *mp)
     mp->pp = NULL;
     bool was_spinning = mp->spinning; /* from here on a waker may set it */
     mp->spinning = false;
+    bool for_nothing = was_spinning && mp->woken; /* woken, and found nothing at all */
+    mp->woken = false;
     bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs;
     bool block = !S.poller && (last || !poll_others);
     if (block) {
@@ -420,7 +422,8 @@ void wf_go_idle(wf_m *mp)
     }
     wf_lock_release(&S.lock);
     if (was_spinning) {
-        AO_store(&S.futile, 1);
+        if (for_nothing)
+            AO_store(&S.futile, 1);
         AO_store_release(&S.n_spinning, 0);
     }
     wf_fence(); /* pairs with wake_for_ring's in sched.c */

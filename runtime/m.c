@@ -117,13 +117,15 @@ int wf_m_launch(wf_m *mp)
 
 /* ---- Counting --------------------------------------------------------------------------- */
 
+/* All ends before all starts: what happens meanwhile can only make it too many. */
 uint64_t wf_live(void)
 {
-    AO_t started = AO_load(&S.n_started), finished = AO_load(&S.n_finished);
-    for (int i = 0; i < S.procs; i++) {
-        finished += AO_load(&S.ps[i]->n_finished);
+    AO_t finished = AO_load_acquire(&S.n_finished); /* pairs with the counting of ends */
+    for (int i = 0; i < S.procs; i++)
+        finished += AO_load_acquire(&S.ps[i]->n_finished);
+    AO_t started = AO_load(&S.n_started);
+    for (int i = 0; i < S.procs; i++)
         started += AO_load(&S.ps[i]->n_started);
-    }
     return started > finished ? started - finished : 0;
 }
 

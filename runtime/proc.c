@@ -250,7 +250,7 @@ static wf_g *find_elsewhere(wf_m *mp)
 /* It found work, so there may be more: another may look while this one runs. */
 static void stop_spinning(wf_m *mp)
 {
-    mp->spinning = false;
+    mp->spinning = mp->woken = false;
     AO_store_release(&S.n_spinning, 0);
     wf_fence(); /* pairs with a producer's, which saw the spinner and woke nobody */
     if (AO_load(&S.n_idle_p) && wf_work_anywhere())

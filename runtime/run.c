@@ -9,6 +9,7 @@
 #include "coroutine.h"
 #include "epoll.h"
 #include "fault.h"
+#include "lot.h"
 #include "notify.h"
 #include "wait.h"
 
@@ -89,6 +90,8 @@ static int check_options(const weft_options *opt, int *procs, uint8_t *class)
     *procs = choose_procs(opt->procs);
     if (*procs < 0)
         return *procs;
+    if (opt->max_threads > 0 && opt->max_threads < *procs)
+        return -EINVAL; /* each P that runs needs a thread */
     return wf_stack_class(opt->stack_size ? opt->stack_size : WF_STACK_DEFAULT, class);
 }
 
@@ -171,6 +174,7 @@ static void abandon_one(wf_g *gp, void *arg)
                      gp->wait_for ? ": it waits " : "", gp->wait_for ? gp->wait_for : "");
         wf_write_stderr(line, (size_t)len);
     }
+    wf_mutex_abandon(gp);
     AO_t w = AO_load(&gp->token);
     AO_store(&gp->token,
              (w & WF_TICKET_MASK) | ((AO_t)WF_CANCEL << WF_TOKEN_REASON_SHIFT) | WF_FIRED);
@@ -194,8 +198,8 @@ static void finish(int64_t stop_ns)
     cancel_all();
     bool clean = wf_wait_live(stop_ns < 0 ? WEFT_NOWAIT : weft_after(stop_ns));
     wf_sysmon_stop();
-    wf_signal_end();
     bool gone = wf_proc_stop();
+    wf_signal_end();
     if (!clean)
         abandon_all();
     if (wf_net_stop_hook)

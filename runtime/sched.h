@@ -98,6 +98,7 @@ struct wf_m {
     volatile unsigned park_word; /* futex: 1 = a P (or the end) was handed over */
     wf_p         *nextp;     /* under sched.lock: handed over while it slept */
     bool          spinning;  /* the M itself; set by the waker with nextp */
+    bool          woken;     /* the same: by a waker, and it has not found work since */
     bool          in_block;  /* under sched.lock: between block_enter and block_leave */
     bool          zombie;    /* under sched.lock: abandoned by the stop, in its block */
     bool          exited;    /* under sched.lock: it touches nothing of the runtime any more */

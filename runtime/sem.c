@@ -90,7 +90,16 @@ static void hand_out(wf_bucket *b, volatile AO_t *word, AO_t n, wf_glist *out)
     AO_store_release(word, wf_lot_first(b, key) ? WAITERS : n * PERMIT);
 }
 
-static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n)
+enum from { FROM_COROUTINE, FROM_THREAD, WITHOUT_RUNTIME };
+
+/* Without a runtime, or while it ends, whoever still waits never runs again. */
+static void forget_all(wf_bucket *b, const void *key)
+{
+    for (wf_g *gp; (gp = wf_lot_first(b, key));)
+        wf_list_remove(&gp->wait_node);
+}
+
+static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n, enum from from)
 {
     wf_glist out;
     wf_glist_init(&out);
@@ -98,6 +107,8 @@ static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n)
     AO_t       w = AO_load(word);
     while (!(w & WAITERS) && !AO_compare_and_swap_full(word, w, w + n * PERMIT))
         w = AO_load(word);
+    if (from == WITHOUT_RUNTIME)
+        forget_all(b, (const void *)word);
     if (w & WAITERS)
         hand_out(b, word, n, &out);
     wf_lot_unlock(b);
@@ -111,14 +122,16 @@ void weft_sem_release(weft_sem *s, uint32_t n)
         if (AO_compare_and_swap_full(word, w, w + n * PERMIT))
             return;
     wf_m *mp = wf_m_self();
-    bool  inside = mp && mp->gp, held = !inside && wf_sched_hold();
-    if (inside)
+    if (mp && mp->gp) {
         mp = wf_enter("weft_sem_release");
-    release_slow(inside ? mp : NULL, word, n);
-    if (inside)
+        release_slow(mp, word, n, FROM_COROUTINE);
         wf_leave(mp);
-    if (held)
+    } else if (wf_sched_hold()) {
+        release_slow(NULL, word, n, FROM_THREAD);
         wf_sched_release();
+    } else {
+        release_slow(NULL, word, n, WITHOUT_RUNTIME);
+    }
 }
 
 /* ---- Once ------------------------------------------------------------------------------ */

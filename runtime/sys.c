@@ -204,6 +204,17 @@ int wf_sys_shutdown(int fd, int how)
     return f < 0 ? (int)f : (int)result(shutdown(fd, how));
 }
 
+int wf_sys_above_stdio(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int up = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (up < 0)
+        up = -errno;
+    close(fd);
+    return up;
+}
+
 int wf_sys_poll(struct pollfd *p)
 {
     long f = fault("poll", p->fd);
