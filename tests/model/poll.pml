@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * poll.pml - rg of a poll_desc, and the rule of the short read: runtime/poll_desc.c, netpoll.c.
+ *
+ * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with poll_commit and finish,
+ * wf_poll_note_read, a deadline that passes and wf_poll_unblock.  A section under pd->lock is a
+ * step; so is a system call.  The peer sends CHUNKS bytes and its end; each makes an edge, which
+ * the poller learns of at any later time, several as one.  The reader has room for ROOM bytes.
+ * The token, and with it cancellation, is park.pml's: here who swaps the G out wakes it.
+ *
+ * Bounds: one reader, CHUNKS bytes, one end (POLITE: once all was read), and one deadline, one
+ * close or neither (ENDER).
+ * Properties: every byte is read, then the end, or the wait ended by deadline or close; the
+ * reader never stays parked (no end state but with all done); a closed one reads no more.
+ *
+ * run: short     -DCHUNKS=3 -DROOM=4
+ * run: full      -DCHUNKS=3 -DROOM=1
+ * run: deadline  -DCHUNKS=2 -DROOM=2 -DENDER=1
+ * run: close     -DCHUNKS=2 -DROOM=2 -DENDER=2
+ * run: polite    -DCHUNKS=3 -DROOM=2 -DPOLITE
+ * run: silent    -DCHUNKS=1 -DROOM=2 -DENDER=1 -DNO_END
+ * fault: FAULT_reset_after_read   | rg is reset after the read
+ * fault: FAULT_reset_when_drained -DCHUNKS=2 -DROOM=4 -DPOLITE | rg is reset although the read will not be tried
+ * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
+ * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
+ * fault: FAULT_commit_blind       | the commit does not compare
+ */
+#define NONE  0
+#define READY 1
+#define WAIT  2
+#define PARK  3 /* the G */
+
+byte rg = NONE;
+bool drained, sticky, passed, closing;
+byte queued;           /* bytes in the socket */
+bool at_end;           /* the peer's end is in the socket */
+bool edge, edge_end;   /* what epoll has to tell */
+byte got;
+bool woken, done, sent;
+#ifndef ENDER
+#define ENDER 0
+#endif
+
+inline fire(to, gp)
+{
+    gp = rg;
+    if
+    :: to == READY -> rg = READY
+    :: to == NONE && gp >= WAIT -> rg = NONE
+    :: else
+    fi;
+    if
+    :: gp == PARK -> woken = true
+    :: else
+    fi
+}
+
+active proctype Peer()
+{
+    byte i;
+    do
+    :: i < CHUNKS -> atomic { queued++; edge = true }; i++
+    :: else -> break
+    od;
+#ifdef POLITE
+    (got == CHUNKS || done);
+#endif
+#ifndef NO_END
+    atomic { at_end = true; edge = true; edge_end = true };
+#endif
+    sent = true
+}
+
+active proctype Poller()
+{
+    bool end;
+    byte gp;
+    do
+    :: atomic { edge -> end = edge_end; edge = false; edge_end = false };
+       atomic { /* under the lock */
+           if
+           :: end -> sticky = true
+           :: else
+           fi;
+           fire(READY, gp);
+           end = false
+       }
+    :: atomic { done && !edge -> break }
+    od
+}
+
+/* 0: try; 1: wait; 2: over */
+inline prepare(r)
+{
+    atomic {
+        if
+        :: closing || passed -> r = 2
+#ifdef FAULT_sticky_ignored
+        :: !closing && !passed && drained -> r = 1
+        :: !closing && !passed && !drained -> r = 0
+#else
+        :: !closing && !passed && drained && !sticky -> r = 1
+        :: !closing && !passed && !(drained && !sticky) -> r = 0
+#endif
+        fi;
+        if
+#ifdef FAULT_reset_when_drained
+        :: r <= 1 && rg == READY -> rg = NONE
+#else
+        :: r == 0 && rg == READY -> rg = NONE
+#endif
+        :: else
+        fi
+    }
+}
+
+inline wait_for_news(r)
+{
+    atomic { /* consume, under the lock */
+        if
+        :: closing || passed -> r = 2
+        :: !closing && !passed && rg == READY -> rg = NONE; drained = false; r = 0
+        :: else -> rg = WAIT; r = 1
+        fi
+    };
+    if
+    :: r == 1 ->
+       atomic { /* poll_commit, by the lander */
+           if
+#ifdef FAULT_commit_blind
+           :: rg = PARK; r = 1
+#else
+           :: rg == WAIT -> rg = PARK; r = 1
+           :: else -> r = 0
+#endif
+           fi
+       };
+       if
+       :: r == 1 -> atomic { woken -> woken = false }
+       :: else
+       fi;
+       atomic { rg = NONE; drained = false; r = 0 } /* finish */
+    :: else
+    fi
+}
+
+active proctype Reader()
+{
+    byte r, n;
+    bool end;
+    do
+    :: prepare(r);
+       if
+       :: r == 2 -> break
+       :: r == 1 -> wait_for_news(r)
+       :: r == 0 ->
+          atomic { /* recv */
+              n = (queued < ROOM -> queued : ROOM);
+              queued = queued - n;
+              got = got + n;
+              end = n == 0 && at_end
+          };
+#ifdef FAULT_reset_after_read
+          atomic {
+              if
+              :: rg == READY -> rg = NONE
+              :: else
+              fi
+          };
+#endif
+          drained = n > 0 && n < ROOM; /* wf_poll_note_read */
+          if
+          :: end -> assert(got == CHUNKS); break
+          :: !end && n == 0 -> wait_for_news(r)
+          :: else
+          fi
+       fi
+    od;
+    done = true
+}
+
+active proctype Ender()
+{
+    byte gp;
+#if ENDER == 1
+#ifdef FAULT_flag_late
+    atomic { fire(NONE, gp) };
+    passed = true
+#else
+    atomic { passed = true; fire(NONE, gp) }
+#endif
+#endif
+#if ENDER == 2
+    atomic { closing = true; fire(NONE, gp) }
+#endif
+}
