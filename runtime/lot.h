@@ -51,4 +51,7 @@ wf_g *wf_lot_take_first(wf_bucket *b, const void *key);
  * the bucket locked, so that the caller can adjust its word. */
 wf_bucket *wf_lot_forget(wf_g *gp, const void *key);
 
+/* At the runtime's stop: gp will never run again, though a mutex may count on it (mutex.c). */
+void wf_mutex_abandon(wf_g *gp);
+
 #endif

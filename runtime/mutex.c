@@ -14,6 +14,7 @@
  *   LOCKED, WAITERS   WOKEN [W]         unlock: wakes the oldest, which tries again
  *   LOCKED, WAITERS   LOCKED [W]        unlock: hands the lock to the oldest, which has
  *                                       waited for more than 1 ms: nobody starves
+ *   WOKEN             0                 abandon: the runtime stopped before it could try
  *
  * As in Go's mutex a newcomer may take a free lock before the one that was woken, which
  * keeps the lock busy; one that was passed so waits on as the first of the queue.  No
@@ -75,6 +76,20 @@ static void nobody_waits(volatile AO_t *word)
         w = AO_load(word);
 }
 
+static const char wait_name[] = "for a mutex";
+
+/* The one that was on its way never comes: who unlocks next wakes another. */
+void wf_mutex_abandon(wf_g *gp)
+{
+    AO_t token = AO_load(&gp->token);
+    bool woken = (token & WF_TOKEN_STATE_MASK) == WF_FIRED && wf_token_reason(gp) == WF_EVENT;
+    if (gp->wait_for != wait_name || !woken || gp->granted)
+        return;
+    volatile AO_t *word = (volatile AO_t *)gp->wait_key;
+    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w & ~WOKEN);)
+        w = AO_load(word);
+}
+
 static int give_up(wf_g *gp, volatile AO_t *word, enum wf_reason why)
 {
     wf_bucket *b = wf_lot_forget(gp, (const void *)word);
@@ -104,7 +119,7 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
         gp->wait_since = since;
         enum wf_reason why =
             wf_lot_wait(mp, b, (const void *)word, 0, clear ? WF_LOT_FIRST : WF_LOT_LAST, t,
-                        deadline, "for a mutex");
+                        deadline, wait_name);
         if (why != WF_EVENT)
             return give_up(gp, word, why);
         if (gp->granted)

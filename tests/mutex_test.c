@@ -307,6 +307,62 @@ Test(mutex, who_gives_up_takes_no_wake_up_along)
     run_on_1_2_8(give_up_race, NULL);
 }
 
+/* ---- The runtime's stop ----------------------------------------------------------------------------------- */
+
+static atomic_bool overtook;
+
+static void lock_too_late(void *arg)
+{
+    weft_mutex_lock(arg);
+    atomic_store(&overtook, true); /* it ran after all: then this shows nothing */
+    weft_mutex_unlock(arg);
+}
+
+static void compute(void *arg)
+{
+    for (;;) {
+        for (weft_time end = weft_after(WEFT_MS); weft_now() < end;)
+            ;
+        weft_yield();
+    }
+    (void)arg;
+}
+
+/* Ends with one woken from its wait for the mutex, and behind others that never end. */
+static int leave_one_woken(void *arg)
+{
+    weft_mutex_lock(arg);
+    check_eq(weft_go(lock_too_late, arg, 0), 0);
+    let_others_park();
+    for (int i = 0; i < 50; i++)
+        check_eq(weft_go(compute, NULL, 0), 0);
+    weft_mutex_unlock(arg);
+    return weft_go(compute, NULL, 0);
+}
+
+static int lock_again(void *arg)
+{
+    attempt    a = { .op = void_lock_op, .arg = arg };
+    weft_group g = WEFT_GROUP_INIT;
+
+    weft_mutex_lock(arg);
+    attempt_start(&a, &g);
+    check(!a.done);
+    weft_mutex_unlock(arg); /* must wake it: nobody else is on its way */
+    join_group(&g);
+    return 0;
+}
+
+Test(mutex, one_abandoned_on_its_way_holds_nobody_up)
+{
+    weft_options opt = { .procs = 1, .stop_ns = -1 };
+    weft_mutex   m = { { 0 } };
+
+    check_eq(weft_run(&opt, leave_one_woken, &m), 0);
+    check(!atomic_load(&overtook));
+    run_on(1, lock_again, &m);
+}
+
 /* ---- Misuse ----------------------------------------------------------------------------------------------------------------- */
 
 static weft_mutex free_mutex;
