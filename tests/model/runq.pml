@@ -2,8 +2,9 @@
 /*
  * runq.pml - the ring and runnext: runtime/runq.h, runtime/runq.c.
  *
- * Models push, pop_head, pop_tail, spill, swap_next, take_next (one owner), steal and
- * steal_next (thieves), each load, store and compare-and-swap as one step.  The owner
+ * Models push, pop_head, pop_tail, spill, swap_next, take_next (one owner) and steal
+ * (thieves), each load, store and compare-and-swap as one step.  Runnext is the owner's
+ * alone here; how a thief is lent it is pstatus.pml's.  The owner
  * does any sequence of them and in the end empties the queue; thieves come and stall
  * anywhere.  Not modelled: `fresh` (the owner's own choice which end to pop), `solo`.
  *
@@ -22,7 +23,6 @@
  * fault: FAULT_tail_before_slot  | push publishes the tail before it writes the slot
  * fault: FAULT_push_when_full    | push does not look whether there is room
  * fault: FAULT_spill_store       | spill stores the head instead of comparing
- * fault: FAULT_next_blind        | steal_next takes what it saw without comparing
  */
 #define NPROC (1 + THIEVES)
 #define HEAD  0
@@ -112,21 +112,15 @@ inline push_or_spill(gp)
 
 inline swap_next(gp)
 {
-    do
-    :: old = LOAD(NEXT);
-        cas(NEXT, old, gp, ok);
-        if
-        :: ok -> break
-        :: else
-        fi
-    od
+    old = LOAD(NEXT);
+    store(NEXT, gp)
 }
 
 inline take_next()
 {
     x = LOAD(NEXT);
     if
-    :: x -> cas_take(NEXT, x, 0, x)
+    :: x -> store(NEXT, 0); take(x)
     :: else
     fi
 }
@@ -238,33 +232,13 @@ inline steal()
     fi
 }
 
-inline steal_next()
-{
-    x = LOAD(NEXT);
-    if
-    :: x ->
-#ifdef FAULT_next_blind
-        store(NEXT, 0);
-        take(x)
-#else
-        cas_take(NEXT, x, 0, x)
-#endif
-    :: else
-    fi
-}
-
 proctype thief(byte me)
 {
     byte head, tail, x, i;
     bool ok;
 
     for (i : 1 .. STEALS) {
-        if
-        :: steal()
-#ifndef RING_ONLY
-        :: steal_next()
-#endif
-        fi;
+        steal();
         d_step { head = 0; tail = 0; x = 0; ok = false }
     }
     thieves_done++
