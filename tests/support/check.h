@@ -12,6 +12,15 @@
 
 #include "scale.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+/* Criterion now and then forgets a few bytes of its own. */
+const char *__lsan_default_suppressions(void);
+__attribute__((weak)) const char *__lsan_default_suppressions(void)
+{
+    return "leak:libcriterion\n";
+}
+#endif
+
 #define check(e)       ((e) ? (void)0 : check_failed(__FILE__, __LINE__, #e))
 #define check_eq(a, b) check_equal(__FILE__, __LINE__, #a, (long long)(a), (long long)(b))
 
