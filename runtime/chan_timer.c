@@ -80,9 +80,10 @@ static void fire(void *arg, AO_t seq, wf_glist *out)
 /* Under the lock: true if it was still to fire, or its value was not received. */
 static bool disarm(weft_timer *t)
 {
-    bool was = t->next != 0 || t->chan->count > 0;
-    bool out = wf_timer_del(&t->timer);
-    bool gone = t->next != 0 && AO_load(&t->timer.heap) == 0; /* the runtime ended meanwhile */
+    bool armed = t->next != 0; /* else timer.heap may be one of an earlier run, freed with it */
+    bool was = armed || t->chan->count > 0;
+    bool out = armed && wf_timer_del(&t->timer);
+    bool gone = armed && AO_load(&t->timer.heap) == 0; /* the runtime ended meanwhile */
     t->chan->count = 0;
     t->next = 0;
     t->seq++;
