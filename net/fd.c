@@ -92,24 +92,6 @@ int wf_fd_open(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
     return r;
 }
 
-int wf_fd_adopt(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
-{
-    wf_fd *f;
-    int    r = fd_register(fd, kind, type, &f);
-    if (r < 0)
-        return r;
-    int was_set = wf_sys_nonblock(fd);
-    r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
-    if (r < 0) {
-        if (was_set == 0)
-            (void)wf_sys_restore(fd);
-        wf_poll_close(f->pd);
-        return r;
-    }
-    publish(f, fd, id);
-    return 0;
-}
-
 /* ---- The end of a descriptor --------------------------------------------------------- */
 
 /*
@@ -187,6 +169,41 @@ void wf_fd_close_all(void)
         if (used)
             wf_poll_close(f->pd);
     }
+}
+
+/* ---- Adopting ------------------------------------------------------------------------ */
+
+/* The poller tells of a descriptor that it has already, but not of one it does not take. */
+static bool is_open(wf_m *mp, int fd)
+{
+    bool found = false;
+    for (unsigned i = 1; i < wf_poll_cache_count() && !found; i++) {
+        wf_fd *f = slot_at(i);
+        if (!f || !wf_fdlock_ref(&f->lock))
+            continue;
+        found = f->lock.fd == fd;
+        fulfil(mp, f, wf_fdlock_drop(&f->lock));
+    }
+    return found;
+}
+
+int wf_fd_adopt(wf_m *mp, int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
+{
+    wf_fd *f;
+    int    r = fd_register(fd, kind, type, &f);
+    if (r < 0)
+        return r;
+    bool twice = !f->pd->pollable && is_open(mp, fd);
+    int  was_set = twice ? -EEXIST : wf_sys_nonblock(fd);
+    r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
+    if (r < 0) {
+        if (was_set == 0)
+            (void)wf_sys_restore(fd);
+        wf_poll_close(f->pd);
+        return r;
+    }
+    publish(f, fd, id);
+    return 0;
 }
 
 /* ---- Operations ---------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ _Static_assert(sizeof(wf_fd) == WF_CACHELINE, "an idle connection should cost on
 int wf_fd_open(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id);
 /* The same of a descriptor that comes from outside: sets it non-blocking and
  * close-on-exec; where that fails it is as it was. */
-int wf_fd_adopt(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id);
+int wf_fd_adopt(wf_m *mp, int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id);
 
 /* ---- Operations ---------------------------------------------------------------------- */
 

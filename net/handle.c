@@ -183,7 +183,7 @@ int weft_conn_adopt(weft_conn *out, int fd)
 {
     wf_m *mp = wf_enter("weft_conn_adopt");
     int   type = fd < 0 ? -EBADF : stream_type(fd);
-    int   r = type < 0 ? type : wf_fd_adopt(fd, WF_FD_CONN, (enum wf_fd_type)type, &out->id);
+    int   r = type < 0 ? type : wf_fd_adopt(mp, fd, WF_FD_CONN, (enum wf_fd_type)type, &out->id);
     wf_leave(mp);
     return r;
 }

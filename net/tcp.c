@@ -107,7 +107,7 @@ static int require(int fd, int name, int wanted)
     return value == wanted ? 0 : -EINVAL;
 }
 
-static int adopt(int fd, int family, weft_listener *out)
+static int adopt(wf_m *mp, int fd, int family, weft_listener *out)
 {
     int r = require(fd, SO_ACCEPTCONN, 1);
     if (r == 0)
@@ -115,7 +115,7 @@ static int adopt(int fd, int family, weft_listener *out)
     if (r == 0 && family != AF_UNSPEC)
         r = require(fd, SO_DOMAIN, family);
     if (r == 0)
-        r = wf_fd_adopt(fd, WF_FD_LISTENER, WF_FD_TCP, &out->id);
+        r = wf_fd_adopt(mp, fd, WF_FD_LISTENER, WF_FD_TCP, &out->id);
     if (r == 0) /* of use, but no condition */
         (void)switch_on(fd, IPPROTO_TCP, TCP_NODELAY, true);
     return r;
@@ -139,7 +139,7 @@ int weft_listen_with(weft_listener *out, const char *network, const char *addres
     if (family < 0 || !options_valid(opt))
         r = -EINVAL;
     else if (opt->fd > 0)
-        r = adopt(opt->fd, family, out);
+        r = adopt(mp, opt->fd, family, out);
     else
         r = listen_new(mp, address, family, opt, out);
     wf_leave(mp);

@@ -226,6 +226,11 @@ static int refusals(void *arg)
     CHECK_IS(pipe(fds), 0);
     weft_conn c = adopted(fds[0]);
     refused(fds[0], -EEXIST);
+    int zero = open("/dev/zero", O_RDONLY); /* which the poller does not take */
+    CHECK_IS(weft_conn_close(adopted(zero)), 0);
+    zero = open("/dev/zero", O_RDONLY);
+    adopted(zero);
+    refused(zero, -EEXIST);
     char byte;
     CHECK_IS(write(fds[1], "x", 1), 1);
     CHECK_IS(weft_conn_read(c, &byte, 1), 1); /* the first adoption is none the worse */
