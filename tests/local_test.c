@@ -60,38 +60,44 @@ Test(local, each_coroutine_has_its_own)
     run_on_1_2_8(own_values, NULL); /* keys outlive a run */
 }
 
+enum { KEYS = 3000 };
+
+static pthread_barrier_t together;
+
 static int many_keys(void *arg)
 {
     weft_local *keys = arg;
 
-    for (int i = 299; i >= 0; i -= 3)
+    for (int i = KEYS - 1; i >= 0; i -= 3)
         check_eq(weft_local_set(keys[i], &keys[i]), 0);
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < KEYS; i++)
         check(weft_local_get(keys[i]) == (i % 3 == 2 ? &keys[i] : NULL));
     return 0;
 }
 
-static void *make_hundred(void *arg)
+static void *make_third(void *arg)
 {
     weft_local *keys = arg;
 
-    for (int i = 0; i < 100; i++)
+    pthread_barrier_wait(&together);
+    for (int i = 0; i < KEYS / 3; i++)
         check_eq(weft_local_new(&keys[i], NULL), 0);
     return NULL;
 }
 
 Test(local, keys_of_several_threads_are_distinct)
 {
-    weft_local keys[300];
+    weft_local keys[KEYS];
     pthread_t  threads[3];
-    bool       seen[1000] = { false };
+    bool       seen[KEYS + 10] = { false };
 
+    check_eq(pthread_barrier_init(&together, NULL, 3), 0);
     for (int t = 0; t < 3; t++)
-        check_eq(pthread_create(&threads[t], NULL, make_hundred, &keys[t * 100]), 0);
+        check_eq(pthread_create(&threads[t], NULL, make_third, &keys[t * (KEYS / 3)]), 0);
     for (int t = 0; t < 3; t++)
         check_eq(pthread_join(threads[t], NULL), 0);
-    for (int i = 0; i < 300; i++) {
-        check(keys[i].key > 0 && keys[i].key < 1000 && !seen[keys[i].key]);
+    for (int i = 0; i < KEYS; i++) {
+        check(keys[i].key > 0 && keys[i].key < KEYS + 10 && !seen[keys[i].key]);
         seen[keys[i].key] = true;
     }
     run_on(2, many_keys, keys);
