@@ -263,7 +263,7 @@ Test(deadline_race, set_as_the_connection_closes, .timeout = 60)
     run_on_1_2_4(against_close);
 }
 
-/* ---- Moved later and later: golang/go#15133 ------------------------------------------ */
+/* ---- Moved later and later ----------------------------------------------------------- */
 
 static int later_and_later(void *arg)
 {
