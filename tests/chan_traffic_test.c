@@ -16,10 +16,10 @@ TestSuite(chan_traffic, .timeout = 120);
 enum { PRODUCERS = 8, CONSUMERS = 8 };
 
 struct flow {
-    weft_chan     *c;
-    atomic_uchar  *seen; /* by number */
-    atomic_long    next, total, received;
-    long           most;
+    weft_chan    *c;
+    atomic_uchar *seen; /* by number */
+    atomic_long   next, total, received;
+    long          most;
 };
 
 static void produce(void *arg)
@@ -176,10 +176,12 @@ static int lossless(void *arg)
     for (long n = test_scaled(20); n > 0; n--) {
         weft_group        mortal = WEFT_GROUP_INIT, senders = WEFT_GROUP_INIT;
         weft_group        receivers = WEFT_GROUP_INIT;
-        struct contested  t = { .c = weft_chan_new(sizeof(long), (size_t)n % 3), .cancelled = &mortal };
+        struct contested  t = { .c = weft_chan_new(sizeof(long), (size_t)n % 3),
+                                .cancelled = &mortal };
         struct contested *at = &t;
         for (int i = 0; i < 6; i++) { /* the mortal ones are cancelled midway */
-            check(weft_group_go(&mortal, i % 2 ? send_some : recv_some, &at, sizeof at) == 0 || i > 0);
+            check(weft_group_go(&mortal, i % 2 ? send_some : recv_some, &at, sizeof at) == 0 ||
+                  i > 0);
             check_eq(weft_group_go(&senders, send_some, &at, sizeof at), 0);
             check_eq(weft_group_go(&receivers, recv_some, &at, sizeof at), 0);
         }
@@ -378,16 +380,12 @@ static int ref_too_late(void *arg)
 
 static int send_outside(void *arg)
 {
-    weft_chan *c = weft_chan_new(sizeof(int), 4);
-
-    return weft_chan_send(c, &arg);
+    return weft_chan_send(weft_chan_new(sizeof(int), 4), &arg);
 }
 
 static int recv_until_outside(void *arg)
 {
-    weft_chan *c = weft_chan_new(sizeof(int), 4);
-
-    return weft_chan_recv_until(c, &arg, weft_after(WEFT_S));
+    return weft_chan_recv_until(weft_chan_new(sizeof(arg), 4), &arg, weft_after(WEFT_S));
 }
 
 Test(chan_traffic, misuse_ends_the_process_with_one_line_that_names_the_call)

@@ -187,7 +187,8 @@ static int stealing(void *arg)
         weft_cond_signal(&s.c);
         weft_mutex_unlock(&s.m);
         spawn(&wg, latecomer, &s);
-        check_eq(weft_chan_recv_until(s.in, NULL, weft_after(PATIENCE)), 0); /* the early one has it */
+        check_eq(weft_chan_recv_until(s.in, NULL, weft_after(PATIENCE)),
+                 0); /* the early one has it */
         for (bool in = false; !in; weft_yield()) {
             weft_mutex_lock(&s.m);
             in = s.second;

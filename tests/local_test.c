@@ -145,9 +145,9 @@ Test(local, destructors_run_shielded_before_the_groups_wait_returns)
     run_on_1_2_8(group_waits, NULL);
 }
 
-static weft_local   again;
-static atomic_long  rounds;
-static weft_chan   *events;
+static weft_local  again;
+static atomic_long rounds;
+static weft_chan  *events;
 
 /* Sets itself anew; parks on the way. */
 static void stubborn(void *value)

@@ -84,7 +84,8 @@ static int order(void *arg)
     check(a[2].done && !a[3].done && !a[4].done && !a[5].done);
     weft_rwmutex_unlock(&m);
     let_others_park();
-    check(a[3].done && a[4].done && !a[5].done && !a[6].done); /* both readers, not past the writer */
+    check(a[3].done && a[4].done && !a[5].done &&
+          !a[6].done); /* both readers, not past the writer */
     weft_rwmutex_rdunlock(&m);
     weft_rwmutex_rdunlock(&m);
     let_others_park();

@@ -13,8 +13,8 @@ TestSuite(select_race, .timeout = 120);
 /* ---- Never two winners ------------------------------------------------------------------------------ */
 
 struct doubled {
-    weft_chan  *c[4], *out;
-    long        n;
+    weft_chan *c[4], *out;
+    long       n;
 };
 
 static void select_sender(void *arg)
@@ -262,9 +262,9 @@ static int even(void *arg)
     static const int counts[] = { 2, 3, 4, 7, 64, 70 };
 
     for (int m = 0; m < COUNT(counts); m++) {
-        int        n = counts[m];
-        long       taken[70] = { 0 }, trials = test_scaled(4000) * n;
-        weft_case  cases[70] = { { 0 } };
+        int       n = counts[m];
+        long      taken[70] = { 0 }, trials = test_scaled(4000) * n;
+        weft_case cases[70] = { { 0 } };
         for (int i = 0; i < n; i++) {
             cases[i].chan = weft_chan_new(0, 1);
             check_eq(i % 2 ? 0 : weft_chan_send(cases[i].chan, ""), 0);
@@ -334,7 +334,8 @@ static int no_growth(void *arg)
     size_t     before = 0;
 
     for (long i = 0; i < test_scaled(100000); i++) {
-        check_eq(weft_select(cases, i % 2 ? 2 : 66, i % 4 < 2 ? WEFT_NOWAIT : weft_after(1)), -ETIMEDOUT);
+        check_eq(weft_select(cases, i % 2 ? 2 : 66, i % 4 < 2 ? WEFT_NOWAIT : weft_after(1)),
+                 -ETIMEDOUT);
         if (i == 100)
             before = mallinfo2().uordblks;
     }

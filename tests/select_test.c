@@ -14,20 +14,20 @@ TestSuite(select, .timeout = 120);
 enum { NEVER = -1000 }; /* blocks */
 
 struct row {
-    const char *chans;     /* per case: n NULL, c closed, e empty, f full, h half full, u unbuffered */
-    const char *ops;       /* per case: s send, r receive */
-    int         result;    /* NEVER, or what an eternal select returns; -1: any case */
+    const char *chans;  /* per case: n NULL, c closed, e empty, f full, h half full, u unbuffered */
+    const char *ops;    /* per case: s send, r receive */
+    int         result; /* NEVER, or what an eternal select returns; -1: any case */
     bool        closed;
 };
 
 static const struct row table[] = {
-    { "", "", NEVER, false },     { "n", "s", NEVER, false },    { "n", "r", NEVER, false },
-    { "nn", "sr", NEVER, false }, { "u", "s", NEVER, false },    { "u", "r", NEVER, false },
-    { "uu", "sr", NEVER, false }, { "e", "s", 0, false },        { "e", "r", NEVER, false },
-    { "f", "s", NEVER, false },   { "f", "r", 0, false },        { "h", "s", 0, false },
-    { "h", "r", 0, false },       { "hh", "rs", -1, false },     { "c", "s", 0, true },
-    { "c", "r", 0, true },        { "nc", "rr", 1, true },       { "ncn", "rss", 1, true },
-    { "ue", "rs", 1, false },     { "uef", "srr", 2, false },    { "fe", "sr", NEVER, false },
+    { "", "", NEVER, false },       { "n", "s", NEVER, false },   { "n", "r", NEVER, false },
+    { "nn", "sr", NEVER, false },   { "u", "s", NEVER, false },   { "u", "r", NEVER, false },
+    { "uu", "sr", NEVER, false },   { "e", "s", 0, false },       { "e", "r", NEVER, false },
+    { "f", "s", NEVER, false },     { "f", "r", 0, false },       { "h", "s", 0, false },
+    { "h", "r", 0, false },         { "hh", "rs", -1, false },    { "c", "s", 0, true },
+    { "c", "r", 0, true },          { "nc", "rr", 1, true },      { "ncn", "rss", 1, true },
+    { "ue", "rs", 1, false },       { "uef", "srr", 2, false },   { "fe", "sr", NEVER, false },
     { "fen", "srs", NEVER, false }, { "nnnf", "srsr", 3, false }, { "uuuuc", "srsrs", 4, true },
 };
 
@@ -192,7 +192,9 @@ static int loser(void *arg)
 {
     weft_chan *c1 = weft_chan_new(0, 0), *c2 = weft_chan_new(0, 0);
     struct run before = { .cases = { { .chan = c1 } }, .n = 1, .deadline = WEFT_FOREVER };
-    struct run both = { .cases = { { .chan = c1 }, { .chan = c2 } }, .n = 2, .deadline = WEFT_FOREVER };
+    struct run both = { .cases = { { .chan = c1 }, { .chan = c2 } },
+                        .n = 2,
+                        .deadline = WEFT_FOREVER };
     struct run after = before;
     attempt    a[] = { { .op = select_op, .arg = &before },
                        { .op = select_op, .arg = &both },
@@ -228,9 +230,12 @@ static int shapes(void *arg)
         weft_chan *never = weft_chan_new(sizeof(int), 0);
         int        v = 123, got = 0;
         struct run s = { .cases = { { .chan = c, .send = &v }, { .chan = never } },
-                         .n = select_sends ? 2 : 1, .deadline = WEFT_FOREVER };
-        struct run r = { .cases = { { .chan = c, .recv = discard ? NULL : &got }, { .chan = never } },
-                         .n = select_receives ? 2 : 1, .deadline = WEFT_FOREVER };
+                         .n = select_sends ? 2 : 1,
+                         .deadline = WEFT_FOREVER };
+        struct run r = { .cases = { { .chan = c, .recv = discard ? NULL : &got },
+                                    { .chan = never } },
+                         .n = select_receives ? 2 : 1,
+                         .deadline = WEFT_FOREVER };
         attempt    a[] = { { .op = select_op, .arg = &s }, { .op = select_op, .arg = &r } };
         weft_group g = WEFT_GROUP_INIT;
         attempt_start(&a[shape & 16 ? 1 : 0], &g);
@@ -260,7 +265,8 @@ static int duplicates(void *arg)
         struct run run = { .n = 5, .deadline = WEFT_FOREVER };
         for (int i = 0; i < 3; i++) { /* form 0: 3 receives; 1: 3 sends; 2, 3: both directions */
             bool send = form == 1 || (form >= 2 && i % 2 == form - 2);
-            run.cases[i * 2] = (weft_case){ .chan = c, .recv = send ? NULL : &in[i],
+            run.cases[i * 2] = (weft_case){ .chan = c,
+                                            .recv = send ? NULL : &in[i],
                                             .send = send ? &out[i] : NULL };
         }
         run.cases[1] = (weft_case){ .chan = other };
@@ -279,7 +285,7 @@ static int duplicates(void *arg)
         check(a.result == 0 || a.result == 2 || a.result == 4);
         check_eq(form == 1 || form == 3 ? out[a.result / 2] : in[a.result / 2], v);
         check_eq(in[0] + in[1] + in[2], form == 1 || form == 3 ? 0 : 50); /* one got it */
-        check_eq(weft_chan_recv_until(c, &v, WEFT_NOWAIT), -ETIMEDOUT); /* none is left behind */
+        check_eq(weft_chan_recv_until(c, &v, WEFT_NOWAIT), -ETIMEDOUT);   /* none is left behind */
         check_eq(weft_chan_send_until(c, &v, WEFT_NOWAIT), -ETIMEDOUT);
         weft_chan_unref(c);
         weft_chan_unref(other);
@@ -298,7 +304,8 @@ static int duplicates_end(void *arg)
     weft_chan *c = weft_chan_new(sizeof(int), 0);
     int        v = 9;
     struct run run = { .cases = { { .chan = c }, { .chan = c, .send = &v }, { .chan = c } },
-                       .n = 3, .deadline = WEFT_FOREVER };
+                       .n = 3,
+                       .deadline = WEFT_FOREVER };
 
     check(blocks(select_op, &run));
     check_eq(weft_select(run.cases, 3, weft_after(WEFT_MS)), -ETIMEDOUT);
@@ -343,7 +350,8 @@ static int many(void *arg)
         weft_chan **chans = calloc((size_t)n, sizeof *chans);
         weft_case  *cases = calloc((size_t)n, sizeof *cases);
         for (int i = 0; i < n; i++) /* some channels stand in two cases */
-            cases[i].chan = chans[i] = i % 5 == 4 ? weft_chan_ref(chans[i - 3]) : weft_chan_new(4, 0);
+            cases[i].chan = chans[i] =
+                i % 5 == 4 ? weft_chan_ref(chans[i - 3]) : weft_chan_new(4, 0);
         check_eq(weft_select(cases, n, weft_after(WEFT_MS)), -ETIMEDOUT);
         for (int at = 0; at < n; at += n / 3) {
             struct big big = { cases, n };

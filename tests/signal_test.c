@@ -194,7 +194,8 @@ Test(signal, the_former_action_comes_back)
 
 static int refused(void *arg)
 {
-    static const int never[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, 0, -1, 65, 1 << 20 };
+    static const int never[] = { SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE,
+                                 SIGILL,  0,       -1,      65,     1 << 20 };
     weft_chan       *c = weft_chan_new(sizeof(int), 1), *wide = weft_chan_new(sizeof(long), 1);
 
     for (int i = 0; i < COUNT(never); i++)

@@ -355,7 +355,7 @@ Test(timer, timers_outlive_the_end_of_the_runtime)
 static void sleeper(void *arg)
 {
     for (int i = 0; i < 10; i++) {
-        int64_t   ns = WEFT_MS + (int64_t)(weft_id() * 7919 + (uint64_t)i * 104729) % (19 * WEFT_MS);
+        int64_t ns = WEFT_MS + (int64_t)(weft_id() * 7919 + (uint64_t)i * 104729) % (19 * WEFT_MS);
         weft_time due = weft_after(ns);
         check_eq(i % 2 ? weft_sleep(ns) : weft_sleep_until(due), 0);
         check(weft_now() >= due);

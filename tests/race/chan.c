@@ -98,10 +98,11 @@ struct round {
 static void count(struct round *r, int how, atomic_long *went)
 {
     check(how == 0 || how == -ETIMEDOUT || how == -ECANCELED || how == -EPIPE);
-    atomic_fetch_add(how == 0              ? went
-                     : how == -ETIMEDOUT   ? &r->late
-                     : how == -ECANCELED   ? &r->cancelled
-                                           : &r->closed, 1);
+    atomic_fetch_add(how == 0            ? went
+                     : how == -ETIMEDOUT ? &r->late
+                     : how == -ECANCELED ? &r->cancelled
+                                         : &r->closed,
+                     1);
 }
 
 static int send_one(void *arg)
@@ -109,7 +110,8 @@ static int send_one(void *arg)
     struct round *r = *(struct round **)arg;
     long          v = 77;
 
-    count(r, weft_chan_send_until(r->c, &v, weft_after((int64_t)weft_id() % 40 * WEFT_US)), &r->sent);
+    count(r, weft_chan_send_until(r->c, &v, weft_after((int64_t)weft_id() % 40 * WEFT_US)),
+          &r->sent);
     return 0;
 }
 
@@ -117,7 +119,7 @@ static int recv_one(void *arg)
 {
     struct round *r = *(struct round **)arg;
     long          v = 0;
-    int           how = weft_chan_recv_until(r->c, &v, weft_after((int64_t)weft_id() % 40 * WEFT_US));
+    int how = weft_chan_recv_until(r->c, &v, weft_after((int64_t)weft_id() % 40 * WEFT_US));
 
     check(how != 0 || v == 77);
     count(r, how, &r->received);
@@ -130,7 +132,9 @@ static int all_ends(void *arg)
         struct round r = { .c = weft_chan_new(sizeof(long), (size_t)i % 3) }, *at = &r;
         weft_group   g = WEFT_GROUP_INIT, other = WEFT_GROUP_INIT;
         for (int k = 0; k < 60; k++)
-            check_eq(weft_group_go(k % 4 < 2 ? &g : &other, k % 2 ? send_one : recv_one, &at, sizeof at), 0);
+            check_eq(weft_group_go(k % 4 < 2 ? &g : &other, k % 2 ? send_one : recv_one, &at,
+                                   sizeof at),
+                     0);
         weft_yield();
         weft_group_cancel(&g);
         check_eq(weft_chan_close(r.c), 0);

@@ -103,9 +103,10 @@ static int use_shared(void *arg)
             break;
         default:
             atomic_fetch_add(&s->set, 1);
-            atomic_fetch_add(&s->taken_back,
-                             weft_timer_reset(s->t, weft_after((int64_t)(test_random(&random) % 20) *
-                                                               WEFT_US), 0));
+            atomic_fetch_add(
+                &s->taken_back,
+                weft_timer_reset(s->t, weft_after((int64_t)(test_random(&random) % 20) * WEFT_US),
+                                 0));
         }
     return 0;
 }
@@ -146,8 +147,9 @@ static int short_lives(void *arg)
 
     for (long i = test_scaled(LIVES); i > 0; i--) {
         int64_t     period = i % 3 ? 1 + (int64_t)(test_random(&random) % 5) * WEFT_US : 0;
-        weft_timer *t = weft_timer_new(weft_after((int64_t)(test_random(&random) % 9) * WEFT_US), period);
-        weft_chan  *c = weft_chan_ref(weft_timer_chan(t));
+        weft_timer *t =
+            weft_timer_new(weft_after((int64_t)(test_random(&random) % 9) * WEFT_US), period);
+        weft_chan *c = weft_chan_ref(weft_timer_chan(t));
         check_eq(weft_group_go(&g, listen_until_closed, &c, sizeof c), 0);
         if (i % 2)
             weft_yield();

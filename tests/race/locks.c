@@ -132,7 +132,7 @@ struct all {
     weft_cond    c;
     weft_sem     s;
     weft_group   mortal;
-    long         by_m, by_rw;    /* under m; under rw */
+    long         by_m, by_rw; /* under m; under rw */
     atomic_long  want_m, want_rw;
     atomic_long  permits;
     atomic_bool  over;
@@ -210,7 +210,9 @@ static int work(void *arg)
 
     for (long i = test_scaled(STEPS); i > 0 && r != -ECANCELED; i--) {
         unsigned what = test_random(&random) % 3;
-        r = what == 0 ? with_mutex(a, &random) : what == 1 ? with_rwmutex(a, &random) : with_sem(a, &random);
+        r = what == 0   ? with_mutex(a, &random)
+            : what == 1 ? with_rwmutex(a, &random)
+                        : with_sem(a, &random);
         check(r == 0 || r == -ETIMEDOUT || r == -ECANCELED);
         if (test_random(&random) % 5000 == 0)
             weft_group_cancel(&a->mortal);

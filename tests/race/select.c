@@ -62,7 +62,10 @@ static weft_time some_deadline(struct worker *w)
 static int note(struct worker *w, int r)
 {
     check(r >= 0 || r == -ETIMEDOUT || r == -ECANCELED || r == -EPIPE);
-    atomic_fetch_add(r == -ETIMEDOUT ? &w->s->late : r == -ECANCELED ? &w->s->cancelled : &w->s->fired, 1);
+    atomic_fetch_add(r == -ETIMEDOUT   ? &w->s->late
+                     : r == -ECANCELED ? &w->s->cancelled
+                                       : &w->s->fired,
+                     1);
     return r;
 }
 

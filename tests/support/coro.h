@@ -18,9 +18,9 @@
 
 #define HELPER __attribute__((unused)) static
 
-#define PATIENCE  (60 * WEFT_S) /* what must happen happens long before */
-#define COUNT(a)  ((int)(sizeof(a) / sizeof(a)[0]))
-#define NOWHERE   "was called outside a coroutine"
+#define PATIENCE (60 * WEFT_S) /* what must happen happens long before */
+#define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
+#define NOWHERE  "was called outside a coroutine"
 
 static const int proc_counts[] = { 1, 2, 8 };
 
