@@ -275,9 +275,9 @@ void weft_stats_read(weft_stats *out)
     memset(out, 0, sizeof *out);
     if (!wf_sched_hold())
         return;
+    out->coroutines = wf_live(); /* before what was started: never more alive than that */
     for (int i = 0; i < S.procs; i++)
         add_p(out, S.ps[i]);
-    out->coroutines = wf_live();
     out->started += AO_load(&S.n_started);
     out->parks = AO_load(&S.n_parks);
     out->wakes = AO_load(&S.n_wakes);
