@@ -108,7 +108,7 @@ Test(rwmutex, a_pending_writer_blocks_new_readers)
 
 struct hammer {
     weft_rwmutex m;
-    atomic_int   readers, writers, most_readers;
+    atomic_int   readers, writers;
     long         count; /* under m */
     long         n;
 };
@@ -120,9 +120,7 @@ static void reader(void *arg)
 
     for (long i = 0; i < h->n; i++) {
         weft_rwmutex_rdlock(&h->m);
-        int together = atomic_fetch_add(&h->readers, 1) + 1;
-        if (together > atomic_load(&h->most_readers))
-            atomic_store(&h->most_readers, together);
+        atomic_fetch_add(&h->readers, 1);
         check_eq(atomic_load(&h->writers), 0);
         check(h->count >= last);
         last = h->count;
@@ -162,7 +160,6 @@ static int hammer(void *arg)
             spawn(&wg, writer, &h);
         join(&wg);
         check_eq(h.count, shapes[s][1] * h.n);
-        check(shapes[s][0] < 10 || atomic_load(&h.most_readers) > 1);
     }
     return arg != NULL;
 }
