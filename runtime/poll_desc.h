@@ -41,7 +41,7 @@ enum wf_poll_bits { WF_POLL_RDHUP = 1, WF_POLL_HUP = 2, WF_POLL_ERR = 4 };
  * wait or the commit then sees, or finds the G.  A deadline or a close sets its flag
  * under the lock before it looks at the word; the wait looks at the flag, under the
  * lock, in the commit, after G was made visible... whoever comes second sees the first.
- * tests/model/poll.pml checks it, with deadline, close and cancellation.
+ * tests/model/poll.pml checks it with deadline and close; cancellation is park.pml's.
  */
 #define WF_PD_NONE  ((AO_t)0)
 #define WF_PD_READY ((AO_t)1)
