@@ -4,6 +4,21 @@
  *
  * Owns the state under sched.lock and the wake flag.  Must never look for work.
  */
+#ifndef EVENTS
+#define EVENTS 0
+#endif
+#ifndef FOREIGN
+#define FOREIGN 0
+#endif
+#ifndef TIMERS
+#define TIMERS 0
+#endif
+#ifndef HOGS
+#define HOGS 0
+#endif
+#ifndef BLOCKS
+#define BLOCKS 0
+#endif
 #define NONE    PS
 #define NOBODY  MS
 #define NOW_END 2

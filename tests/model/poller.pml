@@ -34,21 +34,6 @@
  * fault: FAULT_no_watch -DPS=1 -DMS=2 -DEVENTS=1 -DFOREIGN=1 -DHOGS=1 -DSYSMON | who runs
  * fault: FAULT_no_fence -DPS=1 -DMS=2 -DEVENTS=1 -DFOREIGN=1 -DHOGS=1 -DSYSMON -DTSO | sysmon
  */
-#ifndef EVENTS
-#define EVENTS 0
-#endif
-#ifndef FOREIGN
-#define FOREIGN 0
-#endif
-#ifndef TIMERS
-#define TIMERS 0
-#endif
-#ifndef HOGS
-#define HOGS 0
-#endif
-#ifndef BLOCKS
-#define BLOCKS 0
-#endif
 #define NPROC  (MS + 2)
 #define N_IDLE 0
 #define ASLEEP 1 /* sysmon_asleep */

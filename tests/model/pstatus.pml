@@ -18,6 +18,7 @@
  * fault: FAULT_no_membarrier   | the taker looks at `inside` without draining the owner's buffer
  * fault: FAULT_no_check        | the owner does not look at the status
  * fault: FAULT_taking_is_taken -DTSO -DROUNDS=3 -DLENDS=2 -DTAKES=0 | stops when it sees TAKING
+ * fault: FAULT_born_outside    | an M is not inside from its birth
  * fault: FAULT_blind_store     | the taker stores what it means to CAS
  */
 #define NPROC  3
@@ -47,6 +48,9 @@ proctype owner(byte me)
 {
     byte i, s, x;
     bool ok;
+    atomic { owner_at = true; assert(!taker_at) }; /* from its birth, unchecked: on g0 */
+    atomic { owner_at = false };
+    store(INSIDE, 0);
     for (i : 1 .. ROUNDS) {
         store(INSIDE, 1); /* wf_enter; the compiler keeps the order */
 #ifndef FAULT_no_check
@@ -160,5 +164,8 @@ proctype stop(byte me)
 
 init
 {
+#ifndef FAULT_born_outside
+    mem[INSIDE] = 1; /* wf_m_new_locked */
+#endif
     atomic { run owner(0); run thief(1); run stop(2) }
 }
