@@ -20,7 +20,7 @@
  * run: polite    -DCHUNKS=3 -DROOM=2 -DPOLITE
  * run: silent    -DCHUNKS=1 -DROOM=2 -DENDER=1 -DNO_END
  * fault: FAULT_reset_after_read   | rg is reset after the read
- * fault: FAULT_reset_when_drained -DCHUNKS=2 -DROOM=4 -DPOLITE | rg is reset although the read will not be tried
+ * fault: FAULT_reset_when_drained -DCHUNKS=2 -DROOM=4 -DPOLITE | untried
  * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
  * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
  * fault: FAULT_commit_blind       | the commit does not compare
