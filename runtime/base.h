@@ -24,6 +24,7 @@
 #define WF_NOINLINE    __attribute__((noinline))
 #define WF_COLD        __attribute__((cold, noinline))
 #define WF_UNUSED      __attribute__((unused))
+#define WF_CALLER      __builtin_return_address(0) /* in a public function: the user's call */
 #define WF_CACHELINE   64
 #define WF_ALIGNED     __attribute__((aligned(WF_CACHELINE)))
 

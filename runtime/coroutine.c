@@ -318,6 +318,7 @@ static inline void prepare(wf_g *gp, const struct wf_start *s)
     gp->arg = s->arg;
     if (s->size > 0)
         gp->arg = memcpy(stack_start(gp) - gp->arg_room, s->arg, s->size);
+    gp->started_at = s->started_at;
     gp->group = s->group;
     gp->group_fn = s->group_fn;
     gp->shield = 0;
@@ -431,13 +432,13 @@ static int go(const struct wf_start *s)
 
 int weft_go(void (*fn)(void *arg), void *arg, size_t size)
 {
-    struct wf_start s = { .fn = fn, .arg = arg, .size = size };
+    struct wf_start s = { .fn = fn, .arg = arg, .size = size, .started_at = WF_CALLER };
     return go(&s);
 }
 
 int weft_go_with(const weft_go_options *opt, void (*fn)(void *arg), void *arg, size_t size)
 {
-    struct wf_start s = { .fn = fn, .arg = arg, .size = size };
+    struct wf_start s = { .fn = fn, .arg = arg, .size = size, .started_at = WF_CALLER };
     if (opt) {
         for (size_t i = 0; i < sizeof opt->reserved / sizeof opt->reserved[0]; i++)
             if (opt->reserved[i] != 0)

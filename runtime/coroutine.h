@@ -14,6 +14,7 @@ struct wf_start {
     size_t      size;
     const char *name;
     size_t      stack_size; /* 0: the runtime's */
+    const void *started_at; /* WF_CALLER of the public call */
 
     struct weft_group *group; /* NULL: none; then the following are unused */
     int (*group_fn)(void *arg);

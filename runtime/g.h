@@ -74,7 +74,8 @@ struct wf_g {
     const char   *wait_for;    /* the G itself: what it waits for, for people */
 
     void (*fn)(void *);
-    void    *arg;
+    void       *arg;
+    const void *started_at; /* where weft_go or its like was called: a return address */
     uint64_t id;    /* never reused */
     wf_stack stack; /* kept when the G is free */
     unsigned arg_room; /* bytes below the stack's start that an argument may take */

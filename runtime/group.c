@@ -220,6 +220,7 @@ int weft_group_go(weft_group *group, int (*fn)(void *arg), void *arg, size_t siz
         struct wf_start s = { .fn = member_main,
                               .arg = arg,
                               .size = size,
+                              .started_at = WF_CALLER,
                               .group = group,
                               .group_fn = fn,
                               .enlist = enlist };

@@ -32,6 +32,7 @@ static volatile AO_t running; /* 1: between the beginning and the end of a weft_
 struct main_call {
     int (*fn)(void *arg);
     void             *arg;
+    const void       *called_at;
     int               result;
     volatile unsigned done; /* futex */
 };
@@ -132,8 +133,10 @@ static void await_main(struct main_call *call)
 
 static int start_main(struct main_call *call)
 {
-    struct wf_start s = { .fn = main_entry, .arg = call, .name = "main" };
-    int             r = wf_proc_first(); /* before others may start coroutines, and with them Ms */
+    struct wf_start s = {
+        .fn = main_entry, .arg = call, .name = "main", .started_at = call->called_at
+    };
+    int r = wf_proc_first(); /* before others may start coroutines, and with them Ms */
     if (r != 0)
         return r;
     wf_sched_open();
@@ -247,7 +250,7 @@ int weft_run(const weft_options *opt, int (*fn)(void *arg), void *arg)
         return -EALREADY;
     r = begin(opt, procs, class);
     if (r == 0) {
-        struct main_call call = { .fn = fn, .arg = arg };
+        struct main_call call = { .fn = fn, .arg = arg, .called_at = WF_CALLER };
         r = start_main(&call);
         if (r == 0)
             await_main(&call);
