@@ -49,6 +49,13 @@ void *make_fcontext(void *top, size_t size, void (*fn)(wf_transfer));
 #define WF_CLOBBERS_AVX512
 #endif
 
+/* Bytes that wf_jump leaves free between its caller's stack and what is saved. */
+#if defined(__x86_64__) && !defined(__CET__)
+#define WF_JUMP_BELOW 128
+#else
+#define WF_JUMP_BELOW 0
+#endif
+
 /*
  * jump_fcontext, entered by a jump.  It leaves by one, to the address that its call
  * pushed; so a call would leave an entry in the processor's return-address predictor
