@@ -11,6 +11,7 @@
  * Lock: gpool.lock, a leaf.
  */
 #include "coroutine.h"
+#include "stray.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,7 @@ bool wf_g_any_warm(void)
 static void entry(wf_transfer t)
 {
     __asm__ volatile(".cfi_undefined rip"); /* backtraces end here */
+    WF_STRAY_NOTE;
     wf_m *mp = wf_landed(t);
     for (;;) {
         wf_g *gp = mp->gp;
@@ -282,6 +284,8 @@ static void entry(wf_transfer t)
         if (WF_UNLIKELY(gp->locals))
             wf_local_end(gp);
         mp = wf_enter("the end of a coroutine");
+        if (WF_UNLIKELY(mp->gp != gp)) /* it came back on another's stack */
+            wf_stray_check(mp->gp, __builtin_frame_address(0));
         if (WF_UNLIKELY(gp->borrow))
             wf_borrow_hook(mp, gp);
         mp = wf_exit(mp);

@@ -13,6 +13,7 @@
 #include "sched.h"
 
 #include "coroutine.h"
+#include "stray.h"
 
 enum { LOOK_TICKS = 64 };
 
@@ -310,6 +311,7 @@ void wf_schedule(wf_m *mp)
         gp->fresh = 0;
         wf_shadow_leave(&mp->g0.shadow, &gp->shadow);
         wf_transfer t = wf_jump(gp->fctx, mp);
+        wf_stray_check(mp->prev, t.fctx);
         landed(t, &mp->g0); /* g0 never leaves its thread: mp is the same */
     }
 }
