@@ -80,6 +80,14 @@ void wf_borrow_drop(wf_m *mp, uint64_t id)
     end_one(mp, b);
 }
 
+bool wf_borrow_held(const wf_g *gp, uint64_t id)
+{
+    const buffer *b = gp->borrow;
+    while (b && b->conn != id)
+        b = b->next;
+    return b != NULL;
+}
+
 void wf_borrow_end(wf_m *mp, wf_g *gp)
 {
     for (buffer *b; (b = gp->borrow);) {

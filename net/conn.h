@@ -14,5 +14,7 @@ int wf_conn_begin_read(wf_op *op, const char *call, uint64_t id, size_t n);
 
 /* Ends the current coroutine's borrow on the connection, if there is one.  Inside. */
 void wf_borrow_drop(wf_m *mp, uint64_t id);
+/* gp has one on the connection, and with it the turn to read. */
+bool wf_borrow_held(const wf_g *gp, uint64_t id);
 
 #endif

@@ -316,12 +316,17 @@ static inline bool had_its_share(wf_p *pp)
     return pp->io_run >= IN_A_ROW;
 }
 
-static bool step_aside(wf_op *op)
+static WF_NOINLINE bool step_aside(wf_op *op)
 {
     if (!wf_op_rest(op))
         return false;
     op->mp = wf_yield(op->mp);
     return wf_op_back(op);
+}
+
+bool wf_op_share(wf_op *op)
+{
+    return WF_LIKELY(!had_its_share(op->mp->pp)) || step_aside(op);
 }
 
 int wf_op_check(wf_op *op)
@@ -332,7 +337,7 @@ int wf_op_check(wf_op *op)
 
 ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg)
 {
-    if (WF_UNLIKELY(had_its_share(op->mp->pp)) && !step_aside(op))
+    if (!wf_op_share(op))
         return -EBADF;
     for (;;) {
         int r = prepare(op);

@@ -73,6 +73,10 @@ int wf_op_probe(const char *call, uint64_t id, enum wf_fd_kind kind);
 bool wf_op_rest(wf_op *op);
 bool wf_op_back(wf_op *op);
 
+/* Before an attempt: lets others run if this coroutine's were all answered at once lately.
+ * False: closed meanwhile; the answer is -EBADF.  [parks] */
+bool wf_op_share(wf_op *op);
+
 /* What an operation tries: a count >= 0, -EAGAIN (park and try again), or an error. */
 typedef ssize_t (*wf_op_try)(wf_op *op, void *arg);
 

@@ -20,7 +20,8 @@ void wf_fdlock_open(wf_fdlock *l, int fd)
 {
     wf_assert(!(AO_load(&l->word) & WF_FDLOCK_OPEN) && AO_load(&l->word) >> 8 == 0);
     l->fd = fd;
-    l->queue[WF_READ] = l->queue[WF_WRITE] = (wf_waitq){ { NULL, NULL } };
+    wf_list_init(&l->queue[WF_READ]);
+    wf_list_init(&l->queue[WF_WRITE]);
     AO_store_release(&l->word, WF_FDLOCK_OPEN); /* pairs with the CAS of ref and take */
 }
 
@@ -104,11 +105,6 @@ bool wf_fdlock_back(wf_fdlock *l)
 
 /* ---- Turns --------------------------------------------------------------------------- */
 
-static bool queue_empty(const wf_waitq *q)
-{
-    return !q->head.next || wf_list_empty(&q->head);
-}
-
 /* Under l->lock. */
 static void clear_bits(wf_fdlock *l, AO_t bits)
 {
@@ -119,7 +115,7 @@ static void clear_bits(wf_fdlock *l, AO_t bits)
 }
 
 /* Under l->lock: the turn is taken, or QUEUED is set for a caller about to enter the queue. */
-static int claim(wf_fdlock *l, enum wf_mode mode)
+static int claim_or_queue(wf_fdlock *l, enum wf_mode mode)
 {
     for (;;) {
         AO_t w = AO_load(&l->word);
@@ -131,19 +127,61 @@ static int claim(wf_fdlock *l, enum wf_mode mode)
     }
 }
 
+bool wf_fdlock_claim(wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN) || w & WF_FDLOCK_TURN(mode))
+            return false;
+        if (swap(l, w, w | WF_FDLOCK_TURN(mode)))
+            return true;
+    }
+}
+
+/* Under l->lock: ends the oldest wait; granted: with the turn.  After the fire a waiter's
+ * memory may be gone, unless the fire was lost: then it has yet to part, under l->lock. */
+static enum wf_fire end_oldest(wf_list *q, enum wf_reason reason, bool granted, wf_g **gp)
+{
+    wf_fdlock_waiter *w = WF_CONTAINER(q->next, wf_fdlock_waiter, node);
+    *gp = w->gp;
+    wf_list_remove(&w->node);
+    w->granted = granted;
+    enum wf_fire how = wf_token_fire(w->gp, w->ticket, reason);
+    if (how == WF_LOST)
+        w->granted = false;
+    return how;
+}
+
 /* The turn goes to the oldest who still waits, or to nobody. */
 static WF_NOINLINE void hand_over(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
 {
-    bool parked = false;
+    wf_list     *q = &l->queue[mode];
+    enum wf_fire how = WF_LOST;
+    wf_g        *gp = NULL;
     wf_lock_acquire(&l->lock);
-    wf_g *gp = wf_waitq_take(&l->queue[mode], WF_EVENT, &parked);
-    if (!gp)
+    while (how == WF_LOST && !wf_list_empty(q))
+        how = end_oldest(q, WF_EVENT, true, &gp);
+    if (how == WF_LOST)
         clear_bits(l, WF_FDLOCK_TURN(mode) | WF_FDLOCK_QUEUED(mode));
-    else if (queue_empty(&l->queue[mode]))
+    else if (wf_list_empty(q))
         clear_bits(l, WF_FDLOCK_QUEUED(mode));
     wf_lock_release(&l->lock);
-    if (gp && parked)
+    if (how == WF_WON_PARKED)
         wf_ready(mp, gp);
+}
+
+void wf_fdlock_give(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        wf_assert(w & WF_FDLOCK_TURN(mode));
+        if (w & WF_FDLOCK_QUEUED(mode)) {
+            hand_over(mp, l, mode);
+            return;
+        }
+        if (swap(l, w, w & ~WF_FDLOCK_TURN(mode)))
+            return;
+    }
 }
 
 enum wf_fdlock_duty wf_fdlock_release(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
@@ -164,9 +202,9 @@ enum wf_fdlock_duty wf_fdlock_release(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
 /* Under l->lock: ends the waits of one queue. */
 static void end_waits(wf_fdlock *l, enum wf_mode mode, enum wf_reason reason, wf_glist *out)
 {
-    bool parked;
-    for (wf_g *gp; (gp = wf_waitq_take(&l->queue[mode], reason, &parked));)
-        if (parked)
+    wf_g *gp;
+    while (!wf_list_empty(&l->queue[mode]))
+        if (end_oldest(&l->queue[mode], reason, false, &gp) == WF_WON_PARKED)
             wf_glist_push(out, gp);
     clear_bits(l, WF_FDLOCK_QUEUED(mode));
 }
@@ -174,7 +212,7 @@ static void end_waits(wf_fdlock *l, enum wf_mode mode, enum wf_reason reason, wf
 void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
 {
     wf_glist out;
-    wf_fence(); /* the deadline was stored; pairs with the CAS of claim */
+    wf_fence(); /* the deadline was stored; pairs with the CAS of claim_or_queue */
     if (!(AO_load(&l->word) & WF_FDLOCK_QUEUED(mode)))
         return;
     wf_glist_init(&out);
@@ -225,44 +263,46 @@ enum wf_fdlock_duty wf_fdlock_abandon(wf_fdlock *l, bool *used)
 
 /* ---- Waiting for the turn ------------------------------------------------------------ */
 
-/* Queues the current G: 0 it has the turn already, -EAGAIN it waits as *t, -EBADF. */
-static int enqueue(wf_m *mp, wf_fdlock *l, enum wf_mode mode, wf_ticket *t)
+int wf_fdlock_join(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w, wf_g *gp, wf_ticket t)
 {
+    *w = (wf_fdlock_waiter){ .gp = gp, .ticket = t };
+    wf_list_init(&w->node);
     wf_lock_acquire(&l->lock);
-    int r = claim(l, mode);
-    if (r == -EAGAIN) {
-        *t = wf_wait_arm(mp);
-        wf_waitq_add(&l->queue[mode], mp->gp, *t);
-    }
+    int r = claim_or_queue(l, mode);
+    if (r == -EAGAIN)
+        wf_list_append(&l->queue[mode], &w->node);
     wf_lock_release(&l->lock);
     return r;
 }
 
-/* The current G gave up. */
-static void dequeue(wf_m *mp, wf_fdlock *l, enum wf_mode mode)
+bool wf_fdlock_part(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w)
 {
     wf_lock_acquire(&l->lock);
-    wf_waitq_forget(mp->gp);
-    if (queue_empty(&l->queue[mode]))
+    wf_list_remove(&w->node);
+    if (wf_list_empty(&l->queue[mode]))
         clear_bits(l, WF_FDLOCK_QUEUED(mode));
     wf_lock_release(&l->lock);
+    return w->granted;
 }
 
 int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline)
 {
     for (;;) {
-        wf_ticket t = 0;
+        wf_fdlock_waiter w;
         if (wf_fdlock_passed(deadline))
             return -ETIMEDOUT;
-        int r = enqueue(*mp, l, mode, &t);
-        if (r != -EAGAIN)
+        wf_ticket t = wf_wait_arm(*mp);
+        int       r = wf_fdlock_join(l, mode, &w, (*mp)->gp, t);
+        if (r != -EAGAIN) {
+            wf_wait_abandon(*mp, t);
             return r;
+        }
         /* The deadline anew, after the CAS: see the header. */
         enum wf_reason why = wf_wait(mp, t, wf_fdlock_deadline(deadline),
                                      mode == WF_READ ? "turn to read" : "turn to write");
         if (why == WF_EVENT)
             return 0;
-        dequeue(*mp, l, mode);
+        wf_fdlock_part(l, mode, &w);
         if (why == WF_CANCEL)
             return -ECANCELED;
         /* Closed, the deadline passed, or it was changed: look again. */

@@ -24,10 +24,12 @@
  *   users + 1          wf_fdlock_take, busy        OPEN and TURN: then _wait
  *   users -> parked    wf_fdlock_rest              OPEN, else it fails
  *   parked -> users    wf_fdlock_back              OPEN, else it fails
- *   TURN               wf_fdlock_wait              OPEN and no TURN, under l->lock
- *   QUEUED             wf_fdlock_wait              OPEN and TURN, under l->lock
- *   no QUEUED          wf_fdlock_wait, hand_over   the queue is empty, under l->lock
+ *   TURN               wf_fdlock_claim             OPEN and no TURN
+ *   TURN               wf_fdlock_join              OPEN and no TURN, under l->lock
+ *   QUEUED             wf_fdlock_join              OPEN and TURN, under l->lock
+ *   no QUEUED          wf_fdlock_part, hand_over   the queue is empty, under l->lock
  *   no TURN            wf_fdlock_release           not QUEUED; with users - 1
+ *   no TURN            wf_fdlock_give              not QUEUED
  *   no TURN            hand_over                   under l->lock: all waiters had given up
  *   OPEN -> closed     wf_fdlock_close             by a user; once
  *   users - 1          wf_fdlock_drop, _release    OPEN, or other users remain
@@ -55,6 +57,8 @@
  *     It then goes to the queue's end.
  *   - A waiter that gives up (deadline, cancellation) lost its token to no hand-over: the
  *     token has one winner (g.h).
+ * One may wait for both turns, or for a turn and for readiness, with one token: the waiter
+ * itself says whether the turn was given to it.
  */
 #ifndef WF_FDLOCK_H
 #define WF_FDLOCK_H
@@ -66,8 +70,16 @@ typedef struct wf_fdlock {
     volatile AO_t word;     /* see the table */
     wf_lock       lock;     /* of the two queues and their QUEUED bits */
     int           fd;       /* the descriptor's number; fixed while open, for users only */
-    wf_waitq      queue[2]; /* under lock; by enum wf_mode */
+    wf_list       queue[2]; /* under lock; of waiters, by enum wf_mode */
 } wf_fdlock;
+
+/* One who waits for a turn; on its own stack. */
+typedef struct wf_fdlock_waiter {
+    wf_list   node; /* under l->lock */
+    wf_g     *gp;
+    wf_ticket ticket;
+    bool      granted; /* under l->lock: the turn is its, for its token was fired for it */
+} wf_fdlock_waiter;
 
 #define WF_FDLOCK_OPEN       ((AO_t)1)
 #define WF_FDLOCK_TURN(m)    ((AO_t)2 << (m))
@@ -100,6 +112,16 @@ bool wf_fdlock_back(wf_fdlock *l); /* it is to go on; false: closed, still parke
  * the caller's; -ETIMEDOUT, -ECANCELED, -EBADF.  [parks]
  */
 int  wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline);
+/*
+ * The same in parts, by one who is inside and waits for more than this turn.  join: 0 the
+ * turn is the caller's; -EAGAIN it waits for it by *w, as wait t of gp, and must part after
+ * the wait; -EBADF.  part: true: the turn is the caller's.
+ */
+int  wf_fdlock_join(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w, wf_g *gp, wf_ticket t);
+bool wf_fdlock_part(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w);
+/* By one who is inside, and stays. */
+bool wf_fdlock_claim(wf_fdlock *l, enum wf_mode mode); /* the turn, if it is free */
+void wf_fdlock_give(wf_m *mp, wf_fdlock *l, enum wf_mode mode); /* the turn on */
 void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode);
 
 /* By a user, who stays one: later calls fail, waits for a turn end.  False: it was closed. */

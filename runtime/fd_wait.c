@@ -8,7 +8,6 @@
  */
 #include "netpoll.h"
 
-#include "sys.h"
 #include "wait.h"
 
 #include <poll.h>
@@ -70,25 +69,14 @@ static void close_fd(wf_m *mp, struct waiter *w)
     wf_lock_release(&fds.lock);
 }
 
-/* The ready ones of events; errors and hang-ups count as all of them; 0: none. */
-static int ready(int fd, int events)
-{
-    struct pollfd p = { .fd = fd, .events = (short)events };
-    int           r = wf_sys_poll(&p);
-    if (r < 0)
-        return r == -EINTR ? 0 : r;
-    if (p.revents & POLLNVAL)
-        return -EBADF;
-    return p.revents & (POLLERR | POLLHUP) ? events : p.revents & events;
-}
-
 static int wait_registered(wf_m **mp, wf_poll_desc *pd, int events, weft_time deadline)
 {
+    const bool sides[2] = { events & POLLIN, events & POLLOUT };
     for (;;) {
-        int r = ready(pd->fd, events);
+        int r = wf_poll_ask(pd->fd, events, events);
         if (r != 0)
             return r;
-        r = wf_poll_wait_any(mp, pd, events & POLLIN, events & POLLOUT, deadline);
+        r = wf_poll_wait_any(mp, wf_wait_arm(*mp), pd, sides, deadline);
         if (r != 0)
             return r;
     }

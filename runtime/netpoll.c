@@ -8,7 +8,10 @@
 #include "netpoll.h"
 
 #include "epoll.h"
+#include "sys.h"
 #include "wait.h"
+
+#include <poll.h>
 
 static const char *const wait_names[] = { "to read", "to write" };
 
@@ -176,7 +179,7 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
 
 struct any {
     wf_poll_desc *pd;
-    bool          wanted[2];
+    const bool   *wanted;
     wf_ticket     ticket;
 };
 
@@ -205,31 +208,43 @@ static int consume_any(struct any *a)
     return r;
 }
 
-int wf_poll_wait_any(wf_m **mp, wf_poll_desc *pd, bool read, bool write, weft_time deadline)
+int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[2],
+                     weft_time deadline)
 {
-    if (wf_g_cancelled((*mp)->gp))
-        return -ECANCELED;
-    struct any a = { .pd = pd, .wanted = { read, write }, .ticket = wf_wait_arm(*mp) };
+    struct any a = { .pd = pd, .wanted = sides, .ticket = t };
     wf_lock_acquire(&pd->lock);
-    int r = consume_any(&a);
+    int r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : consume_any(&a);
     for (int m = WF_READ; m <= WF_WRITE && r == 1; m++)
         if (a.wanted[m]) {
-            pd->side[m].ticket = a.ticket;
+            pd->side[m].ticket = t;
             AO_store(&pd->side[m].g, WF_PD_WAIT);
         }
     wf_lock_release(&pd->lock);
     if (r != 1) {
-        wf_wait_abandon(*mp, a.ticket);
+        wf_wait_abandon(*mp, t);
         return r;
     }
-    enum wf_reason why = wf_wait_commit(mp, a.ticket, deadline, "for a descriptor", any_commit, &a);
+    enum wf_reason why = wf_wait_commit(mp, t, deadline, "for a descriptor", any_commit, &a);
     r = 0;
     for (int m = WF_READ; m <= WF_WRITE; m++)
         if (a.wanted[m]) {
             int one = finish(pd, &pd->side[m], why);
             r = one < r ? one : r;
         }
+    if (why == WF_CANCEL)
+        return -ECANCELED;
     return why == WF_TIMEOUT && r == 0 ? -ETIMEDOUT : r;
+}
+
+int wf_poll_ask(int fd, int events, int wanted)
+{
+    struct pollfd p = { .fd = fd, .events = (short)events };
+    int           r = wf_sys_poll(&p);
+    if (r < 0)
+        return r == -EINTR ? 0 : r;
+    if (p.revents & POLLNVAL)
+        return -EBADF;
+    return p.revents & (POLLERR | POLLHUP) ? wanted : p.revents & events;
 }
 
 void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got)
@@ -242,6 +257,9 @@ void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got)
 }
 
 /* ---- Deadlines ------------------------------------------------------------------------ */
+
+/* They end waits by WF_CLOSE (look again), since TIMEOUT says that the wait's own timer has
+ * fired (wait.c), which a wait_any may have besides. */
 
 static void deadline_fired(void *arg, AO_t seq, wf_glist *out);
 
@@ -261,7 +279,7 @@ static void arm(wf_m *mp, wf_poll_desc *pd, wf_poll_side *side, int64_t when, wf
         return;
     side->armed = 0;
     AO_store(&side->deadline, (AO_t)-1);
-    wf_poll_fire(pd, side == &pd->side[WF_READ] ? WF_READ : WF_WRITE, WF_TIMEOUT, out);
+    wf_poll_fire(pd, side == &pd->side[WF_READ] ? WF_READ : WF_WRITE, WF_CLOSE, out);
 }
 
 static void deadline_fired(void *arg, AO_t seq, wf_glist *out)
@@ -277,7 +295,7 @@ static void deadline_fired(void *arg, AO_t seq, wf_glist *out)
             arm(wf_m_self(), pd, side, when, out); /* it was moved later meanwhile */
         } else if (when > 0) {
             AO_store(&side->deadline, (AO_t)-1);
-            wf_poll_fire(pd, mode, WF_TIMEOUT, out);
+            wf_poll_fire(pd, mode, WF_CLOSE, out);
         }
     }
     wf_lock_release(&pd->lock);
@@ -290,7 +308,7 @@ static void set_side(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode, weft_time wh
         AO_store(&side->deadline, 0);
     } else if (when <= wf_now()) {
         AO_store(&side->deadline, (AO_t)-1);
-        wf_poll_fire(pd, mode, WF_TIMEOUT, out);
+        wf_poll_fire(pd, mode, WF_CLOSE, out);
     } else {
         AO_store(&side->deadline, (AO_t)when);
         if (!side->armed || side->armed > when)

@@ -36,10 +36,15 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode);
 int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode);
 
 /*
- * For either side or both, with a deadline of its own; 0: perhaps ready (the caller asks
- * the system), -ETIMEDOUT, -EBADF, -ECANCELED.  The caller has the turns of both.  [parks]
+ * For either side, both or neither, as wait t, which the caller armed and others may end
+ * too, with a deadline of its own; 0: perhaps ready (the caller asks the system),
+ * -ETIMEDOUT, -EBADF, -ECANCELED.  The caller has the turns of the sides.  [parks]
  */
-int wf_poll_wait_any(wf_m **mp, wf_poll_desc *pd, bool read, bool write, weft_time deadline);
+int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[2],
+                     weft_time deadline);
+/* Asks the system: the ready ones of events; all of `wanted` on an error or a hang-up; 0:
+ * none; -EBADF: there is no such descriptor. */
+int wf_poll_ask(int fd, int events, int wanted);
 
 /* The reader tells how its read went: the next prepare may answer 1. */
 void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got);

@@ -7,6 +7,8 @@
  * step; so is a system call.  The peer sends CHUNKS bytes and its end; each makes an edge, which
  * the poller learns of at any later time, several as one.  The reader has room for ROOM bytes.
  * The token, and with it cancellation, is park.pml's: here who swaps the G out wakes it.
+ * With LIBRARY the reader is now weft's and now a library's, which reads what it likes by
+ * itself and in between waits as weft_conn_wait does (net/conn_wait.c).
  *
  * Bounds: one reader, CHUNKS bytes, one end (POLITE: once all was read), and one deadline, one
  * close or neither (ENDER).
@@ -19,11 +21,16 @@
  * run: close     -DCHUNKS=2 -DROOM=2 -DENDER=2
  * run: polite    -DCHUNKS=3 -DROOM=2 -DPOLITE
  * run: silent    -DCHUNKS=1 -DROOM=2 -DENDER=1 -DNO_END
+ * run: library   -DCHUNKS=4 -DROOM=2 -DLIBRARY
+ * run: libclose  -DCHUNKS=3 -DROOM=3 -DLIBRARY -DENDER=2
  * fault: FAULT_reset_after_read   | rg is reset after the read
  * fault: FAULT_reset_when_drained -DCHUNKS=2 -DROOM=4 -DPOLITE | untried
  * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
  * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
  * fault: FAULT_commit_blind       | the commit does not compare
+ * fault: FAULT_keeps_drained -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | the library's wait consumes an edge
+ * fault: FAULT_resets_late -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it forgets news after it asked
+ * fault: FAULT_asks_once -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it parks without asking the kernel
  */
 #define NONE  0
 #define READY 1
@@ -39,6 +46,12 @@ byte got;
 bool woken, done, sent;
 #ifndef ENDER
 #define ENDER 0
+#endif
+#ifdef FAULT_keeps_drained
+bool library;
+#define CLEAR drained = drained && library
+#else
+#define CLEAR drained = false
 #endif
 
 inline fire(to, gp)
@@ -119,7 +132,7 @@ inline wait_for_news(r)
     atomic { /* consume, under the lock */
         if
         :: closing || passed -> r = 2
-        :: !closing && !passed && rg == READY -> rg = NONE; drained = false; r = 0
+        :: !closing && !passed && rg == READY -> rg = NONE; CLEAR; r = 0
         :: else -> rg = WAIT; r = 1
         fi
     };
@@ -139,16 +152,78 @@ inline wait_for_news(r)
        :: r == 1 -> atomic { woken -> woken = false }
        :: else
        fi;
-       atomic { rg = NONE; drained = false; r = 0 } /* finish */
+       atomic { rg = NONE; CLEAR; r = 0 } /* finish */
     :: else
     fi
 }
+
+#ifdef LIBRARY
+/* Asks the kernel and waits, or reads a part or all. */
+inline library_round(r, n, end)
+{
+#ifdef FAULT_keeps_drained
+    library = true;
+#endif
+    atomic {
+        if
+        :: closing || passed -> r = 2
+#ifdef FAULT_asks_once
+        :: !closing && !passed -> r = 1
+#else
+        :: !closing && !passed && queued == 0 && !at_end -> r = 1
+        :: !closing && !passed && (queued > 0 || at_end) -> r = 0
+#endif
+        fi
+    };
+#ifdef FAULT_resets_late
+    atomic {
+        if
+        :: r == 1 && rg == READY -> rg = NONE
+        :: else
+        fi
+    };
+#endif
+    if
+    :: r == 1 -> wait_for_news(r)
+#ifdef FAULT_asks_once
+    :: r == 2
+    fi;
+    if
+    :: r == 0 ->
+#else
+    :: r == 0 ->
+#endif
+       atomic {
+           if
+           :: queued > 0 -> n = 1
+           :: queued > 0 -> n = queued
+           :: queued == 0 -> n = 0
+           fi;
+           queued = queued - n;
+           got = got + n;
+           end = n == 0 && at_end
+       }
+    :: else
+    fi;
+#ifdef FAULT_keeps_drained
+    library = false;
+#endif
+    if
+    :: r == 2 -> break
+    :: end -> assert(got == CHUNKS); break
+    :: else
+    fi
+}
+#endif
 
 active proctype Reader()
 {
     byte r, n;
     bool end;
     do
+#ifdef LIBRARY
+    :: library_round(r, n, end)
+#endif
     :: prepare(r);
        if
        :: r == 2 -> break
