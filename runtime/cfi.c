@@ -107,6 +107,7 @@ bool wf_code_find(uintptr_t pc, wf_code *out)
         return false;
     *out = (wf_code){ .path = found.dlfo_link_map->l_name,
                       .base = found.dlfo_link_map->l_addr,
+                      .start = found.dlfo_map_start,
                       .eh_frame_hdr = found.dlfo_eh_frame };
     return true;
 }

@@ -41,6 +41,7 @@ typedef struct wf_cfi_row {
 typedef struct wf_code {
     const char *path; /* "": the program itself */
     uintptr_t   base; /* an address less this is what addr2line takes */
+    const void *start;
     const void *eh_frame_hdr;
 } wf_code;
 

@@ -1,51 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fault.c - the report of a stack overflow; see fault.h.  Everything that runs in the
- * handler is async-signal-safe: it reads, formats by hand and writes once. */
+/* fault.c - which faults are a coroutine's stack overflow; see fault.h.  Everything that runs
+ * in the handler is async-signal-safe. */
 #include "fault.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
+#include "overflow.h"
 
-enum { SIGSTACK_BYTES = 64 * 1024, LINE_BYTES = 512 };
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { SIGSTACK_BYTES = 64 * 1024, TRAP_PROTECTION = 13 };
 
 static struct sigaction old_segv, old_bus;
-
-struct line {
-    char   text[LINE_BYTES];
-    size_t n;
-};
-
-static void put(struct line *l, const char *s)
-{
-    while (*s && l->n < LINE_BYTES - 1)
-        l->text[l->n++] = *s++;
-}
-
-static void put_number(struct line *l, uint64_t v)
-{
-    char  digits[24];
-    char *p = digits + sizeof digits;
-    *--p = '\0';
-    do
-        *--p = (char)('0' + v % 10);
-    while (v /= 10);
-    put(l, p);
-}
-
-static void report(const wf_g *gp)
-{
-    struct line l = { .n = 0 };
-    put(&l, "weft: stack overflow in coroutine ");
-    put_number(&l, gp->id);
-    put(&l, " (");
-    put(&l, gp->name ? gp->name : "unnamed");
-    put(&l, "): its stack has ");
-    put_number(&l, gp->stack.size);
-    put(&l, " bytes; set a larger stack_size in weft_go_options or weft_options\n");
-    wf_write_stderr(l.text, l.n);
-}
+static volatile AO_TS_t reporting = AO_TS_INITIALIZER;
 
 struct search {
     const char *top;
@@ -72,18 +40,41 @@ static void chain(int signo, siginfo_t *info, void *context, const struct sigact
     }
 }
 
+/* A signal found no room for its frame on a coroutine's stack: the kernel names no address then,
+ * as of a wild pointer, which has another trap's number. */
+static bool no_room(const siginfo_t *info, const ucontext_t *uc, char **top)
+{
+#if defined(__x86_64__)
+    const char *sp = (const char *)uc->uc_mcontext.gregs[REG_RSP];
+    char       *below;
+    return info->si_signo == SIGSEGV && info->si_code == SI_KERNEL &&
+           uc->uc_mcontext.gregs[REG_TRAPNO] != TRAP_PROTECTION &&
+           wf_stack_find(sp, top) == WF_HIT_STACK &&
+           wf_stack_find(sp - getauxval(AT_MINSIGSTKSZ), &below) != WF_HIT_STACK;
+#else
+    (void)info, (void)uc, (void)top;
+    return false;
+#endif
+}
+
 static void handler(int signo, siginfo_t *info, void *context)
 {
     struct search s = { 0 };
-    if (wf_stack_find(info->si_addr, (char **)&s.top) == WF_HIT_GUARD) {
+    char         *top;
+    if (wf_stack_find(info->si_addr, &top) == WF_HIT_GUARD || no_room(info, context, &top)) {
+        s.top = top;
         wf_g_each(match, &s);
-        if (s.found) {
-            report(s.found);
-            signal(signo, SIG_DFL); /* the instruction faults again: core */
-            return;
-        }
     }
-    chain(signo, info, context, signo == SIGBUS ? &old_bus : &old_segv);
+    if (!s.found) {
+        chain(signo, info, context, signo == SIGBUS ? &old_bus : &old_segv);
+        return;
+    }
+    while (AO_test_and_set_full(&reporting) == AO_TS_SET)
+        pause(); /* another thread's overflow ends the process just now */
+    wf_overflow_report(s.found, context);
+    signal(signo, SIG_DFL); /* the instruction faults again: core */
+    if (info->si_code == SI_KERNEL)
+        raise(signo); /* it would not */
 }
 
 void wf_fault_start(void)
@@ -91,6 +82,8 @@ void wf_fault_start(void)
     struct sigaction sa = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
     sa.sa_sigaction = handler;
     sigemptyset(&sa.sa_mask);
+    sigaddset(&sa.sa_mask, SIGSEGV); /* a fault in the handler ends the process at once */
+    sigaddset(&sa.sa_mask, SIGBUS);
     sigaction(SIGSEGV, &sa, &old_segv);
     sigaction(SIGBUS, &sa, &old_bus);
 }

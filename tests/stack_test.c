@@ -4,6 +4,7 @@
  * one that overflows, and what happens where no more can be had.
  */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
@@ -110,6 +111,14 @@ static void overflows(void *arg)
     endless(0);
 }
 
+static void overflows_blocking(void *arg)
+{
+    (void)arg;
+    weft_block_enter(); /* its thread has no P, and gp is not its current one */
+    endless(0);
+    weft_block_leave();
+}
+
 static void overflows_at_once(void *arg)
 {
     (void)arg;
@@ -140,7 +149,7 @@ struct overflow {
     const char *name;
     size_t      stack_size;
     void (*fn)(void *arg);
-    const char *words;
+    const char *words, *innermost, *option;
 };
 
 static int main_overflow(void *arg)
@@ -162,23 +171,42 @@ static int run_overflow(void *arg)
     return weft_run(&opt, main_overflow, arg);
 }
 
+static void assert_says(const struct child *c, const char *words)
+{
+    cr_assert_not_null(strstr(c->text, words), "%s is not in: %s", words, c->text);
+}
+
 static void assert_reported(const struct overflow *o)
 {
     struct child *c = child_run(run_overflow, (void *)o);
 
     cr_assert_eq(c->signal, SIGSEGV, "signal %d status %d: %s", c->signal, c->status, c->text);
     cr_assert_eq(child_lines(c), 1, "%s", c->text);
-    cr_assert_not_null(strstr(c->text, o->words), "%s", c->text);
-    cr_assert_not_null(strstr(c->text, "weft: stack overflow in coroutine "), "%s", c->text);
-    cr_assert_not_null(strstr(c->text, "set a larger stack_size"), "%s", c->text);
+    assert_says(c, o->words);
+    assert_says(c, "weft: stack overflow in coroutine ");
+    assert_says(c, "set a larger stack_size (");
+    assert_says(c, o->option);
+    assert_says(c,
+                o->fn ? "\n    started at main_overflow+0x" : "\n    started at run_overflow+0x");
+    assert_says(c, o->innermost);
+    assert_says(c, " entry+0x"); /* the outermost frame: the walk came to the end, */
+    assert_says(c, "\n    depth: ");
+    cr_assert_null(strstr(c->text, "at least"), "%s", c->text); /* and knew it */
 }
 
+#define OWN "in weft_go_options\n"
+#define ALL "in weft_options\n"
+
 static const struct overflow rows[] = {
-    { NULL, 0, NULL, " (main): its stack has 262144 bytes" },
-    { "glutton", 16384, overflows, " (glutton): its stack has 16384 bytes" },
-    { NULL, 16385, overflows, " (unnamed): its stack has 32768 bytes" },
-    { "broad", 16384, overflows_at_once, " (broad): its stack has 16384 bytes" },
-    { "wanderer", 65536, overflows_elsewhere, " (wanderer): its stack has 65536 bytes" },
+    { NULL, 0, NULL, " (main): its stack has 262144 bytes", "#7 endless+0x", ALL },
+    { "glutton", 16384, overflows, " (glutton): its stack has 16384 bytes", "#7 endless+0x", OWN },
+    { NULL, 16385, overflows, " (unnamed): its stack has 32768 bytes", "#7 endless+0x", OWN },
+    { "heir", 0, overflows, " (heir): its stack has 262144 bytes", "#7 endless+0x", ALL },
+    { "broad", 16384, overflows_at_once, " (broad): its stack has 16384 bytes", "#0 wide+0x", OWN },
+    { "wanderer", 65536, overflows_elsewhere, " (wanderer): its stack has 65536 bytes",
+      "#7 endless+0x", OWN },
+    { "blocker", 65536, overflows_blocking, " (blocker): its stack has 65536 bytes",
+      "#7 endless+0x", OWN },
 };
 
 Test(stack, an_overflow_is_reported_by_name_and_size, .timeout = 120)
@@ -194,6 +222,51 @@ Test(stack, the_same_with_guards_by_mprotect, .timeout = 120)
         assert_reported(&rows[i]);
 }
 
+static atomic_int twins;
+
+/* Both run, on two threads, when they begin to overflow. */
+static void overflows_with_its_twin(void *arg)
+{
+    weft_time give_up = weft_after(30 * WEFT_S);
+
+    (void)arg;
+    atomic_fetch_add(&twins, 1);
+    while (atomic_load(&twins) < 2)
+        if (weft_now() > give_up)
+            _exit(77);
+    endless(0);
+}
+
+static int main_two_overflows(void *arg)
+{
+    weft_go_options opt = { .name = "twin", .stack_size = 64 << 10 };
+
+    (void)arg;
+    for (int i = 0; i < 2; i++)
+        check_eq(weft_go_with(&opt, overflows_with_its_twin, NULL, 0), 0);
+    while (!weft_cancelled())
+        weft_yield();
+    return 0;
+}
+
+static int run_two_overflows(void *arg)
+{
+    weft_options opt = { .procs = 4 };
+
+    return weft_run(&opt, main_two_overflows, arg);
+}
+
+Test(stack, of_two_at_once_one_is_reported_in_full)
+{
+    for (int i = 0; i < 20; i++) {
+        struct child *c = child_run(run_two_overflows, NULL);
+        cr_assert_eq(c->signal, SIGSEGV, "signal %d status %d: %s", c->signal, c->status, c->text);
+        cr_assert_eq(child_lines(c), 1, "%s", c->text);
+        assert_says(c, "(twin): its stack has 65536 bytes");
+        assert_says(c, "\n    depth: ");
+    }
+}
+
 static void overflows_a_little(void *arg)
 {
     use((uintptr_t)&arg - (16 << 10) - 2000);
@@ -201,7 +274,7 @@ static void overflows_a_little(void *arg)
 
 Test(stack, where_there_are_only_canaries_the_end_of_the_coroutine_tells)
 {
-    static const struct overflow o = { "nibbler", 16384, overflows_a_little, "" };
+    static const struct overflow o = { "nibbler", 16384, overflows_a_little, "", "", "" };
 
     setenv("WEFT_GUARD", "canary", 1);
     assert_dies_saying(child_run(run_overflow, (void *)&o),
@@ -226,6 +299,34 @@ static void own_handler(int signo)
 {
     (void)signo;
     _exit(42);
+}
+
+static void *endless_thread(void *arg)
+{
+    return endless(0) ? arg : NULL;
+}
+
+static int main_thread_overflow(void *arg)
+{
+    pthread_t thread;
+
+    check_eq(pthread_create(&thread, NULL, endless_thread, arg), 0);
+    while (!weft_cancelled())
+        weft_yield();
+    return 0;
+}
+
+static int run_thread_overflow(void *arg)
+{
+    return weft_run(NULL, main_thread_overflow, arg);
+}
+
+Test(stack, a_threads_own_overflow_is_no_coroutines)
+{
+    struct child *c = child_run(run_thread_overflow, NULL);
+
+    cr_assert_null(strstr(c->text, "overflow in coroutine"), "%s", c->text);
+    cr_assert(ASAN || c->signal == SIGSEGV, "signal %d: %s", c->signal, c->text);
 }
 
 static int run_wild_handled(void *arg)
