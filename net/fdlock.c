@@ -285,6 +285,12 @@ bool wf_fdlock_part(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w)
     return w->granted;
 }
 
+static wf_what turn_of(const wf_fdlock *l, enum wf_mode mode)
+{
+    enum wf_wait_kind kind = mode == WF_READ ? WF_FOR_TURN_TO_READ : WF_FOR_TURN_TO_WRITE;
+    return wf_for(kind, (const void *)(intptr_t)l->fd); /* a user: the number is its */
+}
+
 int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline)
 {
     for (;;) {
@@ -298,8 +304,7 @@ int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO
             return r;
         }
         /* The deadline anew, after the CAS: see the header. */
-        enum wf_reason why = wf_wait(mp, t, wf_fdlock_deadline(deadline),
-                                     mode == WF_READ ? "turn to read" : "turn to write");
+        enum wf_reason why = wf_wait(mp, t, wf_fdlock_deadline(deadline), turn_of(l, mode));
         if (why == WF_EVENT)
             return 0;
         wf_fdlock_part(l, mode, &w);

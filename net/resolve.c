@@ -248,7 +248,7 @@ int wf_resolve(wf_m **mp, const wf_endpoint *e, int family, weft_time deadline, 
         return -ENOMEM;
     }
     wf_futex_wake(&pool.work, 1);
-    return collect(l, wf_wait(mp, t, deadline, "to resolve a name"), out);
+    return collect(l, wf_wait(mp, t, deadline, wf_for(WF_FOR_NAME, NULL)), out);
 }
 
 void wf_resolve_stop(void)

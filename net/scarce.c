@@ -55,7 +55,8 @@ static enum wf_reason sleep_once(wf_scarce *s, wf_op *op, const volatile AO_t *d
     weft_time end = wf_now() + s->pause_ns;
     weft_time last = wf_fdlock_deadline(deadline);
     s->pause_ns = s->pause_ns * 2 < PAUSE_MAX_NS ? s->pause_ns * 2 : PAUSE_MAX_NS;
-    enum wf_reason why = wf_wait(&op->mp, t, last < end ? last : end, "for a free descriptor");
+    enum wf_reason why =
+        wf_wait(&op->mp, t, last < end ? last : end, wf_for(WF_FOR_FREE_DESCRIPTOR, NULL));
     dequeue(s, op->mp);
     return why;
 }

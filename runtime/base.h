@@ -56,6 +56,16 @@ static inline void wf_fence_after_rmw(void)
 #endif
 }
 
+/* Orders stores before it against stores after it. */
+static inline void wf_fence_stores(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__ volatile("" : : : "memory");
+#else
+    AO_nop_full();
+#endif
+}
+
 static inline void wf_compiler_barrier(void)
 {
     __asm__ volatile("" : : : "memory");

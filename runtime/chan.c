@@ -154,8 +154,8 @@ static int wait_turn(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, wef
     s->ticket = wf_wait_arm(*mp);
     s->fired = s->closed = false;
     wf_list_append(wf_chan_queue(c, side), &s->node);
-    enum wf_reason why = wf_wait_then(mp, s->ticket, deadline,
-                                      side == WF_SEND ? "to send" : "to receive", unlock, c);
+    wf_what        what = wf_for(side == WF_SEND ? WF_FOR_SEND : WF_FOR_RECEIVE, c);
+    enum wf_reason why = wf_wait_then(mp, s->ticket, deadline, what, unlock, c);
     if (why == WF_EVENT)
         return s->closed ? -EPIPE : 0;
     wf_spin_acquire(&c->lock);

@@ -328,7 +328,12 @@ static inline void prepare(wf_g *gp, const struct wf_start *s)
     gp->shield = 0;
     gp->saved_errno = 0;
     gp->fresh = 1;
-    gp->state = WF_G_ALIVE;
+}
+
+/* Last: who sees it alive sees the rest as well; pairs with the acquire of who copies. */
+static inline void set_alive(wf_g *gp)
+{
+    AO_char_store_release(&gp->state, WF_G_ALIVE);
 }
 
 static WF_NOINLINE void id_batch(wf_p *pp)
@@ -368,6 +373,7 @@ static inline void number_and_count(wf_p *pp, wf_g *gp)
         id_batch(pp);
     gp->id = pp->next_id++;
     wf_count(&pp->n_started, 1);
+    set_alive(gp);
 }
 
 /* A name or a stack size of its own: not from the P's cache. */
@@ -413,6 +419,7 @@ int wf_start_foreign(const struct wf_start *s)
     if (gp) {
         prepare(gp, s);
         gp->id = 1 + AO_fetch_and_add_full(&gpool.next_id, 1);
+        set_alive(gp);
         wf_ready_anywhere(gp);
     } else {
         r = r ? r : -ENOMEM;

@@ -58,20 +58,64 @@ enum wf_reason { WF_EVENT = 0, WF_TIMEOUT = 1, WF_CANCEL = 2, WF_CLOSE = 3 };
 /* Where a G stands; for dumps, the stop of the runtime, and assertions. */
 enum wf_g_state { WF_G_FREE, WF_G_ALIVE, WF_G_ABANDONED };
 
+/* What a G waits for; its words are wf_wait_text (wait.c). */
+enum wf_wait_kind {
+    WF_FOR_NOTHING,
+    WF_FOR_TIME,
+    WF_FOR_MUTEX,
+    WF_FOR_READ_LOCK,
+    WF_FOR_WRITE_LOCK,
+    WF_FOR_CONDITION,
+    WF_FOR_SEMAPHORE,
+    WF_FOR_WAITGROUP,
+    WF_FOR_ONCE,
+    WF_FOR_GROUP,
+    WF_FOR_SEND,
+    WF_FOR_RECEIVE,
+    WF_FOR_SELECT,
+    WF_FOR_READABLE,        /* on: its wf_poll_desc; so are the next two */
+    WF_FOR_WRITABLE,
+    WF_FOR_DESCRIPTOR,
+    WF_FOR_TURN_TO_READ,    /* on: the descriptor's number; so is the next */
+    WF_FOR_TURN_TO_WRITE,
+    WF_FOR_FREE_DESCRIPTOR,
+    WF_FOR_NAME,
+    WF_FOR_KINDS
+};
+
+typedef struct wf_what {
+    enum wf_wait_kind kind;
+    const void       *on; /* the object; NULL where there is none */
+} wf_what;
+
+/*
+ * A G's turns: `turns` counts how often it was resumed, fctx is NULL while it runs.
+ *
+ *   wf_turn_begin  who resumes it: fctx = NULL, then turns + 1, then the G may run
+ *   wf_turn_end    who landed after its switch: fctx, once its registers are saved
+ *
+ * So another thread may read what only the G itself writes, its stack above all: turns;
+ * fctx, not NULL; a copy; turns again.  The same: it was not resumed, and nothing of it
+ * moved since fctx was read (snapshot.c).
+ */
+
 struct wf_g {
     /* The switch: owned by whoever runs the G, handed over with it. */
-    void         *fctx;        /* saved context; NULL: to be made anew */
+    void         *fctx;        /* saved context; NULL: it runs; of a free G: to be made anew */
     wf_g         *link;        /* owner of the list it is in */
     volatile AO_t token;       /* atomic; see the table above */
     volatile AO_t cancel;      /* atomic; 1: its group was cancelled */
     int           saved_errno; /* carried with the G across switches */
-    unsigned      shield;      /* the G itself: weft_shield */
     unsigned      index;       /* fixed: its number, > 0 */
-    unsigned char state;       /* enum wf_g_state; owner P */
+    volatile unsigned turns;   /* atomic; see above */
+    unsigned      wait_began;  /* the G itself: wf_the_sched.clock then */
+    volatile unsigned char state; /* enum wf_g_state; owner P; ALIVE once all else is set */
     unsigned char fresh;       /* owner P: has not run yet */
+    unsigned char shield;      /* the G itself: weft_shield */
+    unsigned char wait_for;    /* the G itself: enum wf_wait_kind, for people */
     unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
     unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
-    const char   *wait_for;    /* the G itself: what it waits for, for people */
+    volatile AO_t wait_on;     /* the G itself: the object it waits for; lot.h's key */
 
     void (*fn)(void *);
     void       *arg;
@@ -89,7 +133,6 @@ struct wf_g {
         wf_g   *wait_next;  /* the waitgroup's chain; the next batch of free Gs */
         int64_t wait_since; /* under the bucket's lock: when it began to wait (lot.h) */
     };
-    const void *wait_key;  /* under the bucket's lock: the object it waits for (lot.h) */
     void      *locals;     /* the G itself: its coroutine-local values (local.c) */
     wf_list   wait_node;   /* under the lock of what it waits for */
     wf_list   group_node;  /* under the group's lock */
@@ -182,6 +225,25 @@ static inline bool wf_token_withdraw(wf_g *gp, wf_ticket t)
 static inline enum wf_reason wf_token_reason(const wf_g *gp)
 {
     return (enum wf_reason)((AO_load(&gp->token) >> WF_TOKEN_REASON_SHIFT) & 15);
+}
+
+/* ---- Turns ---------------------------------------------------------------- */
+
+/* The context to jump to. */
+static inline void *wf_turn_begin(wf_g *gp)
+{
+    void *fctx = gp->fctx;
+    gp->fctx = NULL;
+    wf_fence_stores(); /* both pair with the looks of who copies (snapshot.c) */
+    AO_int_store(&gp->turns, AO_int_load(&gp->turns) + 1);
+    wf_fence_stores();
+    return fctx;
+}
+
+static inline void wf_turn_end(wf_g *gp, void *fctx)
+{
+    wf_fence_stores(); /* pairs with the load of fctx in snapshot.c */
+    gp->fctx = fctx;
 }
 
 /* ---- The table of all Gs (coroutine.c) ------------------------------------ */

@@ -295,7 +295,7 @@ static int wait_once(wf_m **mp, weft_group *group, weft_time deadline, int *firs
         wf_wait_abandon(*mp, t);
         return r;
     }
-    enum wf_reason why = wf_wait(mp, t, deadline, "for a group");
+    enum wf_reason why = wf_wait(mp, t, deadline, wf_for(WF_FOR_GROUP, g));
     if (why != WF_EVENT)
         wait_end(g, gp);
     return why == WF_TIMEOUT ? -ETIMEDOUT : 1;

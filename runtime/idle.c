@@ -46,6 +46,8 @@ static wf_p *idle_take(wf_p *wish)
     if (pp) {
         *at = pp->link;
         AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
+        if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
+            wf_clock_set(wf_now());
         AO_store_release(&pp->status, WF_P_RUNNING);
     }
     return pp;

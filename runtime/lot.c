@@ -23,7 +23,7 @@ static void unlock(void *arg)
 
 static void enter(wf_bucket *b, wf_g *gp, const void *key, wf_ticket t, enum wf_lot_place place)
 {
-    gp->wait_key = key;
+    AO_store(&gp->wait_on, (AO_t)key);
     gp->wait_ticket = t;
     gp->granted = 0;
     wf_list_append(place == WF_LOT_FIRST ? b->waiters.next : &b->waiters, &gp->wait_node);
@@ -36,18 +36,18 @@ void wf_lot_add(wf_bucket *b, wf_g *gp, const void *key, wf_ticket t)
 
 enum wf_reason wf_lot_wait(wf_m **mp, wf_bucket *b, const void *key, unsigned char mode,
                            enum wf_lot_place place, wf_ticket t, weft_time deadline,
-                           const char *what)
+                           enum wf_wait_kind kind)
 {
     (*mp)->gp->wait_mode = mode;
     enter(b, (*mp)->gp, key, t, place);
-    return wf_wait_then(mp, t, deadline, what, unlock, b);
+    return wf_wait_then(mp, t, deadline, wf_for(kind, key), unlock, b);
 }
 
 static wf_g *find(wf_bucket *b, wf_list *from, const void *key)
 {
     for (wf_list *n = from; n != &b->waiters; n = n->next) {
         wf_g *gp = WF_CONTAINER(n, wf_g, wait_node);
-        if (gp->wait_key == key)
+        if (AO_load(&gp->wait_on) == (AO_t)key)
             return gp;
     }
     return NULL;
@@ -60,7 +60,7 @@ wf_g *wf_lot_first(wf_bucket *b, const void *key)
 
 wf_g *wf_lot_next(wf_bucket *b, wf_g *gp)
 {
-    return find(b, gp->wait_node.next, gp->wait_key);
+    return find(b, gp->wait_node.next, (const void *)AO_load(&gp->wait_on));
 }
 
 bool wf_lot_take(wf_g *gp, bool *parked)

@@ -6,7 +6,7 @@
  * by the object's address.  So an object is a word or two, and whoever woke a waiter never
  * touches the object again: it may be freed at once.
  *
- * A waiter is a G itself (wait_node, wait_key, wait_mode, wait_since, granted), under its
+ * A waiter is a G itself (wait_node, wait_on, wait_mode, wait_since, granted), under its
  * bucket's lock.  It is published and the lock is freed only once its token is parked
  * (wf_lot_wait), so whoever takes it out finds it parked and may grant it what it wants.
  *
@@ -34,7 +34,7 @@ enum wf_lot_place { WF_LOT_LAST, WF_LOT_FIRST };
 /* Under the lock, which it frees: waits for key as wait t. */
 enum wf_reason wf_lot_wait(wf_m **mp, wf_bucket *b, const void *key, unsigned char mode,
                            enum wf_lot_place place, wf_ticket t, weft_time deadline,
-                           const char *what);
+                           enum wf_wait_kind kind);
 /* Under the lock: publishes only; the G parks later, and may be woken before it has. */
 void wf_lot_add(wf_bucket *b, wf_g *gp, const void *key, wf_ticket t);
 

@@ -76,16 +76,14 @@ static void nobody_waits(volatile AO_t *word)
         w = AO_load(word);
 }
 
-static const char wait_name[] = "for a mutex";
-
 /* The one that was on its way never comes: who unlocks next wakes another. */
 void wf_mutex_abandon(wf_g *gp)
 {
     AO_t token = AO_load(&gp->token);
     bool woken = (token & WF_TOKEN_STATE_MASK) == WF_FIRED && wf_token_reason(gp) == WF_EVENT;
-    if (gp->wait_for != wait_name || !woken || gp->granted)
+    if (gp->wait_for != WF_FOR_MUTEX || !woken || gp->granted)
         return;
-    volatile AO_t *word = (volatile AO_t *)gp->wait_key;
+    volatile AO_t *word = (volatile AO_t *)AO_load(&gp->wait_on);
     for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w & ~WOKEN);)
         w = AO_load(word);
 }
@@ -119,7 +117,7 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
         gp->wait_since = since;
         enum wf_reason why =
             wf_lot_wait(mp, b, (const void *)word, 0, clear ? WF_LOT_FIRST : WF_LOT_LAST, t,
-                        deadline, wait_name);
+                        deadline, WF_FOR_MUTEX);
         if (why != WF_EVENT)
             return give_up(gp, word, why);
         if (gp->granted)
@@ -231,7 +229,7 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     AO_store_release(waiting_of(c), 1); /* pairs with the load in wake */
     wf_lot_unlock(b);
     unlock_slow(mp, word_of(m), "weft_cond_wait");
-    enum wf_reason why = wf_wait(&mp, t, deadline, "for a condition");
+    enum wf_reason why = wf_wait(&mp, t, deadline, wf_for(WF_FOR_CONDITION, c));
     if (why != WF_EVENT) {
         b = wf_lot_forget(gp, c);
         AO_store_release(waiting_of(c), wf_lot_first(b, c) != NULL);

@@ -13,7 +13,7 @@
 
 #include <poll.h>
 
-static const char *const wait_names[] = { "to read", "to write" };
+static const enum wf_wait_kind wait_kinds[] = { WF_FOR_READABLE, WF_FOR_WRITABLE };
 
 /* ---- Open and close -------------------------------------------------------------- */
 
@@ -173,7 +173,8 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
         wf_wait_abandon(*mp, t);
         return r;
     }
-    enum wf_reason why = wf_wait_commit(mp, t, WEFT_FOREVER, wait_names[mode], poll_commit, side);
+    enum wf_reason why =
+        wf_wait_commit(mp, t, WEFT_FOREVER, wf_for(wait_kinds[mode], pd), poll_commit, side);
     return finish(pd, side, why);
 }
 
@@ -224,7 +225,8 @@ int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[
         wf_wait_abandon(*mp, t);
         return r;
     }
-    enum wf_reason why = wf_wait_commit(mp, t, deadline, "for a descriptor", any_commit, &a);
+    enum wf_reason why =
+        wf_wait_commit(mp, t, deadline, wf_for(WF_FOR_DESCRIPTOR, pd), any_commit, &a);
     r = 0;
     for (int m = WF_READ; m <= WF_WRITE; m++)
         if (a.wanted[m]) {

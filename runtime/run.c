@@ -174,7 +174,8 @@ static void abandon_one(wf_g *gp, void *arg)
                      "weft: coroutine %llu (%s) did not end when the runtime stopped%s%s; it is "
                      "abandoned\n",
                      (unsigned long long)gp->id, gp->name ? gp->name : "unnamed",
-                     gp->wait_for ? ": it waits " : "", gp->wait_for ? gp->wait_for : "");
+                     gp->wait_for ? ": it waits " : "",
+                     gp->wait_for ? wf_wait_text[gp->wait_for] : "");
         wf_write_stderr(line, (size_t)len);
     }
     wf_mutex_abandon(gp);

@@ -64,7 +64,7 @@ static void take_slow(const char *call, volatile AO_t *word, enum mode mode)
     wf_bucket  *b = wf_lot_lock(key);
     if (announce(word, mode)) {
         (void)wf_lot_wait(&mp, b, key, (unsigned char)mode, WF_LOT_LAST, t, WEFT_FOREVER,
-                          mode == READ ? "to read-lock" : "to write-lock");
+                          mode == READ ? WF_FOR_READ_LOCK : WF_FOR_WRITE_LOCK);
     } else {
         wf_lot_unlock(b);
         wf_wait_abandon(mp, t);

@@ -209,7 +209,7 @@ static inline wf_m *landed(wf_transfer t, wf_g *self)
     wf_m *mp = t.data;
     wf_shadow_land(&self->shadow);
     wf_g *prev = mp->prev;
-    prev->fctx = t.fctx;
+    wf_turn_end(prev, t.fctx);
     *mp->errno_loc = self->saved_errno;
     commit(mp, prev);
     return mp;
@@ -243,15 +243,13 @@ static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit ho
     mp->prev = self;
     mp->commit = how;
     self->saved_errno = *mp->errno_loc;
-    if (next) {
+    mp->gp = next;
+    if (next)
         next->fresh = 0;
-        mp->gp = next;
-    } else {
-        mp->gp = NULL;
+    else
         next = &mp->g0;
-    }
     wf_shadow_leave(&self->shadow, &next->shadow);
-    return landed(wf_jump(next->fctx, mp), self);
+    return landed(wf_jump(wf_turn_begin(next), mp), self);
 }
 
 wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit_fn)(wf_g *gp, void *arg), void *arg)
@@ -287,7 +285,7 @@ wf_m *wf_yield(wf_m *mp)
 wf_m *wf_exit(wf_m *mp)
 {
     wf_g *gp = mp->gp;
-    gp->state = WF_G_FREE;
+    AO_char_store(&gp->state, WF_G_FREE);
     wf_count(&mp->pp->n_finished, 1);
     wf_compiler_barrier(); /* pairs with the membarrier after stopping was set */
     if (WF_UNLIKELY(AO_load(&wf_the_sched.stopping)))
@@ -310,7 +308,7 @@ void wf_schedule(wf_m *mp)
         mp->gp = gp;
         gp->fresh = 0;
         wf_shadow_leave(&mp->g0.shadow, &gp->shadow);
-        wf_transfer t = wf_jump(gp->fctx, mp);
+        wf_transfer t = wf_jump(wf_turn_begin(gp), mp);
         wf_stray_check(mp->prev, t.fctx);
         landed(t, &mp->g0); /* g0 never leaves its thread: mp is the same */
     }

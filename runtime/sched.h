@@ -114,6 +114,7 @@ typedef struct wf_sched {
     /* Read on every ready; written when Ps idle or spin. */
     volatile AO_t n_idle_p WF_ALIGNED; /* atomic; changed under lock */
     volatile AO_t n_spinning;          /* atomic; 0 or 1 */
+    volatile AO_t clock;  /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */
     volatile AO_t futile; /* a wake-up for a lone runnext found nothing; until sysmon's next tick */
     volatile AO_t stopping;            /* atomic; main returned: all are cancelled */
     volatile AO_t stopped;             /* atomic; nothing is scheduled any more */
@@ -145,6 +146,17 @@ typedef struct wf_sched {
 } wf_sched;
 
 extern wf_sched wf_the_sched;
+
+/*
+ * The coarse clock, which a park reads for nothing.  sysmon sets it at each look, so it
+ * is late by its tick while Ps run; who ends an idleness sets it before anybody runs.
+ */
+#define WF_CLOCK_NS (10 * WEFT_MS)
+
+static inline void wf_clock_set(int64_t now)
+{
+    AO_store(&wf_the_sched.clock, (AO_t)(now / WF_CLOCK_NS));
+}
 
 /* ---- Entry check ---------------------------------------------------------- */
 

@@ -175,9 +175,9 @@ static int wait_for_one(wf_m **mp, struct select *s, weft_time deadline)
     enqueue(s, (*mp)->gp, t);
     enum wf_reason why;
     if (s->n_live > 0)
-        why = wf_wait_then(mp, t, deadline, "in select", unlock_all, s);
+        why = wf_wait_then(mp, t, deadline, wf_for(WF_FOR_SELECT, s), unlock_all, s);
     else /* no lock would keep this G, and with it s, from going on before unlock_all is done */
-        why = wf_wait(mp, t, deadline, "in select");
+        why = wf_wait(mp, t, deadline, wf_for(WF_FOR_SELECT, s));
     int fired = dequeue(s);
     wf_assert((why == WF_EVENT) == (fired >= 0));
     return why == WF_EVENT ? fired : wf_reason_error(why);

@@ -59,7 +59,7 @@ static int acquire_slow(wf_m **mp, volatile AO_t *word, weft_time deadline)
         wf_wait_abandon(*mp, t);
         return 0;
     }
-    enum wf_reason why = wf_lot_wait(mp, b, key, 0, WF_LOT_LAST, t, deadline, "for a semaphore");
+    enum wf_reason why = wf_lot_wait(mp, b, key, 0, WF_LOT_LAST, t, deadline, WF_FOR_SEMAPHORE);
     if (why == WF_EVENT)
         return 0;
     b = wf_lot_forget(gp, key);
@@ -164,7 +164,7 @@ static void wait_once(wf_m **mp, volatile AO_t *word)
         wf_wait_abandon(*mp, t);
         return;
     }
-    (void)wf_lot_wait(mp, b, (const void *)word, 0, WF_LOT_LAST, t, WEFT_FOREVER, "for a once");
+    (void)wf_lot_wait(mp, b, (const void *)word, 0, WF_LOT_LAST, t, WEFT_FOREVER, WF_FOR_ONCE);
 }
 
 void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)

@@ -31,7 +31,7 @@ static int sleep_until(const char *call, weft_time until)
         mp = wf_yield(mp);
     } else {
         wf_ticket t = wf_wait_arm(mp);
-        if (wf_wait(&mp, t, until, "for time to pass") == WF_CANCEL)
+        if (wf_wait(&mp, t, until, wf_for(WF_FOR_TIME, NULL)) == WF_CANCEL)
             r = -ECANCELED;
     }
     wf_leave(mp);

@@ -175,7 +175,8 @@ int weft_waitgroup_wait(weft_waitgroup *wg, weft_time deadline)
         if (!chain_in(word, mp->gp, t)) {
             wf_wait_abandon(mp, t);
         } else {
-            r = wf_reason_error(wf_wait(&mp, t, deadline, "for a waitgroup"));
+            r = wf_reason_error(
+                wf_wait(&mp, t, deadline, wf_for(WF_FOR_WAITGROUP, (const void *)word)));
             if (r != 0)
                 chain_out(word, mp->gp);
         }

@@ -154,6 +154,7 @@ static void tick(int64_t now)
     if (also)
         also();
     AO_store(&S.futile, 0);
+    wf_clock_set(now);
     for (int i = 0; i < S.procs; i++)
         look_at(i, now);
     if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))

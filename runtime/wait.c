@@ -4,6 +4,29 @@
 
 #include "coroutine.h"
 
+const char *const wf_wait_text[WF_FOR_KINDS] = {
+    [WF_FOR_NOTHING] = "for nothing",
+    [WF_FOR_TIME] = "for time to pass",
+    [WF_FOR_MUTEX] = "for a mutex",
+    [WF_FOR_READ_LOCK] = "to read-lock",
+    [WF_FOR_WRITE_LOCK] = "to write-lock",
+    [WF_FOR_CONDITION] = "for a condition",
+    [WF_FOR_SEMAPHORE] = "for a semaphore",
+    [WF_FOR_WAITGROUP] = "for a waitgroup",
+    [WF_FOR_ONCE] = "for a once",
+    [WF_FOR_GROUP] = "for a group",
+    [WF_FOR_SEND] = "to send",
+    [WF_FOR_RECEIVE] = "to receive",
+    [WF_FOR_SELECT] = "in select",
+    [WF_FOR_READABLE] = "to read",
+    [WF_FOR_WRITABLE] = "to write",
+    [WF_FOR_DESCRIPTOR] = "for a descriptor",
+    [WF_FOR_TURN_TO_READ] = "for its turn to read",
+    [WF_FOR_TURN_TO_WRITE] = "for its turn to write",
+    [WF_FOR_FREE_DESCRIPTOR] = "for a free descriptor",
+    [WF_FOR_NAME] = "to resolve a name",
+};
+
 static void timed_out(void *arg, AO_t seq, wf_glist *out)
 {
     if (wf_token_fire(arg, seq, WF_TIMEOUT) == WF_WON_PARKED)
@@ -22,29 +45,32 @@ static bool arm_timer(wf_m *mp, wf_ticket t, weft_time deadline)
     return r >= 0;
 }
 
-enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *what)
+enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what)
 {
     return wf_wait_commit(mp, t, deadline, what, NULL, NULL);
 }
 
 /* Sets the timer; true: it is set and must be taken back unless it fires. */
-static bool begin(wf_m *mp, wf_ticket t, weft_time deadline, const char *what)
+static inline bool begin(wf_m *mp, wf_ticket t, weft_time deadline, wf_what what)
 {
-    mp->gp->wait_for = what;
+    wf_g *gp = mp->gp;
+    gp->wait_for = (unsigned char)what.kind;
+    AO_store(&gp->wait_on, (AO_t)what.on);
+    gp->wait_began = (unsigned)AO_load(&wf_the_sched.clock);
     if (deadline == WEFT_FOREVER)
         return false;
     if (deadline > wf_now())
         return arm_timer(mp, t, deadline);
-    wf_token_fire(mp->gp, t, WF_TIMEOUT);
+    wf_token_fire(gp, t, WF_TIMEOUT);
     return false;
 }
 
-static enum wf_reason end(wf_g *gp, bool timer)
+static inline enum wf_reason end(wf_g *gp, bool timer)
 {
     enum wf_reason why = wf_token_reason(gp);
     if (timer && why != WF_TIMEOUT)
         wf_timer_del(&gp->timer);
-    gp->wait_for = NULL;
+    gp->wait_for = WF_FOR_NOTHING;
     return why;
 }
 
@@ -53,7 +79,7 @@ static bool is_armed(AO_t token)
     return (token & WF_TOKEN_STATE_MASK) == WF_ARMED;
 }
 
-enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                               bool (*commit)(wf_g *gp, void *arg), void *arg)
 {
     wf_g *gp = (*mp)->gp;
@@ -64,7 +90,7 @@ enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const 
     return end(gp, timer);
 }
 
-enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                             void (*after)(void *arg), void *arg)
 {
     wf_g *gp = (*mp)->gp;

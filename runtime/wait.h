@@ -31,16 +31,23 @@ static inline bool wf_wait_abandon(wf_m *mp, wf_ticket t)
     return wf_token_withdraw(mp->gp, t);
 }
 
+extern const char *const wf_wait_text[WF_FOR_KINDS]; /* "to receive": it waits ... */
+
+static inline wf_what wf_for(enum wf_wait_kind kind, const void *on)
+{
+    return (wf_what){ kind, on };
+}
+
 /* Parks until t is fired; `what` is shown to people.  A deadline that has passed is a
  * timeout, unless a waker was first.  *mp becomes the M on which the G goes on. */
-enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, const char *what);
+enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what);
 /* The same with a commit, run by whoever lands (see wf_park). */
-enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                               bool (*commit)(wf_g *gp, void *arg), void *arg);
 
 /* The same for a wait published under locks that are still held: after(arg) frees them
  * once the token is parked (see wf_park_then), or at once if it has been fired already. */
-enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, const char *what,
+enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                             void (*after)(void *arg), void *arg);
 
 /* From any thread, inside or not.  True: this call ended the wait. */
