@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Programs by folder: each tools/<name>/ with C files becomes the program <name>, each
-# examples/<name>.c the program example-<name>.  They see include/ and their own folder, no more,
-# and link the static library, so that an installed program runs from anywhere.
+# Programs by folder: each tools/<name>/ with C files becomes the program <name>, unless it has a
+# CMakeLists.txt of its own; each examples/<name>.c the program example-<name>.  They see include/
+# and their own folder, no more, and link the static library, so that an installed program runs from
+# anywhere.
 #
 # Sets weft_tools and weft_examples, the targets made.
 
@@ -23,7 +24,7 @@ file(GLOB weft_tool_dirs CONFIGURE_DEPENDS LIST_DIRECTORIES true tools/*)
 foreach(dir ${weft_tool_dirs})
     get_filename_component(name "${dir}" NAME)
     file(GLOB sources CONFIGURE_DEPENDS "${dir}/*.c")
-    if(IS_DIRECTORY "${dir}" AND sources AND NOT name STREQUAL "bench")
+    if(IS_DIRECTORY "${dir}" AND sources AND NOT EXISTS "${dir}/CMakeLists.txt")
         weft_add_tool(${name} "${sources}")
         list(APPEND weft_tools ${name})
     endif()

@@ -229,6 +229,7 @@ static int begin(const weft_options *opt, int procs, uint8_t class)
     if (r == 0) {
         wf_membarrier_init();
         wf_fault_start();
+        wf_lockcheck_find();
         ignore_sigpipe();
         r = wf_sysmon_start();
         if (r == 0)

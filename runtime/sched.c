@@ -240,6 +240,8 @@ static inline wf_g *pick(wf_p *pp)
 
 static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit how)
 {
+    if (WF_UNLIKELY(wf_the_sched.lockcheck))
+        wf_lockcheck_call(self, how);
     mp->prev = self;
     mp->commit = how;
     self->saved_errno = *mp->errno_loc;

@@ -120,6 +120,7 @@ typedef struct wf_sched {
     volatile AO_t stopped;             /* atomic; nothing is scheduled any more */
     int           procs;               /* fixed while running */
     bool          may_spin;            /* fixed: at least 2 Ps and a quota of 2 CPUs */
+    void (*lockcheck)(unsigned long long id, const char *name, const char *what); /* fixed */
 
     volatile AO_t poll_state WF_ALIGNED; /* enum wf_poll_state; see below */
     volatile AO_t poll_until; /* when the blocked poller returns by itself */
@@ -215,6 +216,10 @@ void wf_ready_list(wf_m *mp, wf_glist *list); /* mp NULL: without a P */
 void wf_push_local(wf_m *mp, wf_glist *list);  /* as ready_list, but wakes nobody */
 /* Its P was given away: the current G waits for one in the global queue. */
 wf_m *wf_leave_without_p(wf_m *mp);
+
+/* The seam for libweft-lockcheck.so (lockcheck.c): found at the start, called before a switch. */
+void         wf_lockcheck_find(void);
+WF_COLD void wf_lockcheck_call(const wf_g *gp, enum wf_commit how);
 
 static inline bool wf_g_cancelled(const wf_g *gp)
 {

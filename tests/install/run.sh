@@ -36,14 +36,14 @@ check_files()
 {
     local file tool
     for file in include/weft.h include/weft/runtime.h "$libdir/libweft.a" \
-        "$libdir/libweft.so" "$libdir/libweft.so.$version" "$libdir/pkgconfig/weft.pc" \
-        "$libdir/cmake/weft/weft-config.cmake"; do
+        "$libdir/libweft.so" "$libdir/libweft.so.$version" "$libdir/libweft-lockcheck.so" \
+        "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weft-config.cmake"; do
         [ -e "$prefix/$file" ] || fail "not installed: $file"
     done
     diff -r "$root/include" "$prefix/include" || fail "the installed headers differ"
     for tool in "$root"/tools/*/; do
         tool=$(basename "$tool")
-        if [ "$tool" = bench ] || ! compgen -G "$root/tools/$tool/*.c" >/dev/null; then
+        if [ -e "$root/tools/$tool/CMakeLists.txt" ] || ! compgen -G "$root/tools/$tool/*.c" >/dev/null; then
             continue
         fi
         [ -x "$prefix/bin/$tool" ] || fail "not installed: bin/$tool"
