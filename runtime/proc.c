@@ -23,6 +23,7 @@
 enum {
     LOOK_TICKS = 64,
     RELAX_BETWEEN_ROUNDS = 8,
+    TIMERS_ENOUGH = 64, /* Gs in the ring: what else is due waits in the heap, in order */
     NEXT_GRACE = 24 /* pauses that a runnext is left to its owner: some hundred ns */
 };
 
@@ -44,7 +45,7 @@ static void run_own_timers(wf_m *mp)
     if (when == WEFT_FOREVER)
         return;
     int64_t now = wf_now();
-    while (when <= now && run_timers(mp, h, now))
+    while (when <= now && run_timers(mp, h, now) && wf_runq_len(&mp->pp->runq) < TIMERS_ENOUGH)
         when = wf_timer_heap_when(h);
 }
 

@@ -21,17 +21,19 @@ void weft_yield(void)
     wf_leave(wf_yield(mp));
 }
 
-static int sleep_until(const char *call, weft_time until)
+enum when { PAST, FUTURE };
+
+static int sleep_until(const char *call, weft_time until, enum when when)
 {
     wf_m *mp = wf_enter(call);
     int   r = 0;
     if (wf_g_cancelled(mp->gp)) {
         r = -ECANCELED;
-    } else if (until <= wf_now()) {
+    } else if (when == PAST) {
         mp = wf_yield(mp);
     } else {
         wf_ticket t = wf_wait_arm(mp);
-        if (wf_wait(&mp, t, until, wf_for(WF_FOR_TIME, NULL)) == WF_CANCEL)
+        if (wf_wait_time(&mp, t, until, wf_for(WF_FOR_TIME, NULL)) == WF_CANCEL)
             r = -ECANCELED;
     }
     wf_leave(mp);
@@ -40,10 +42,11 @@ static int sleep_until(const char *call, weft_time until)
 
 int weft_sleep(int64_t ns)
 {
-    return sleep_until("weft_sleep", ns <= 0 ? WEFT_NOWAIT : weft_after(ns));
+    return ns <= 0 ? sleep_until("weft_sleep", 0, PAST)
+                   : sleep_until("weft_sleep", weft_after(ns), FUTURE);
 }
 
 int weft_sleep_until(weft_time until)
 {
-    return sleep_until("weft_sleep_until", until);
+    return sleep_until("weft_sleep_until", until, until <= wf_now() ? PAST : FUTURE);
 }

@@ -4,9 +4,11 @@
 
 #include "g.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { ARITY = 4, BATCH = 64 };
+enum { ARITY = 4, BATCH = 64, LEAST_CAP = 16 };
 
 void wf_timer_heap_init(wf_timer_heap *h)
 {
@@ -15,18 +17,16 @@ void wf_timer_heap_init(wf_timer_heap *h)
 
 void wf_timer_heap_free(wf_timer_heap *h)
 {
-    for (int i = 0; i < h->n; i++) {
-        h->slots[i].t->pos = 0;
-        AO_store(&h->slots[i].t->heap, 0);
-    }
-    free(h->slots);
+    for (int i = 0; i < h->n; i++)
+        AO_store(&h->entries[h->slots[i].id].t->heap, 0);
+    free(h->memory);
     wf_timer_heap_init(h);
 }
 
 static void place(wf_timer_heap *h, int i, wf_timer_slot s)
 {
     h->slots[i] = s;
-    s.t->pos = i + 1;
+    h->places[s.id] = i;
 }
 
 static void sift_up(wf_timer_heap *h, int i, wf_timer_slot s)
@@ -73,8 +73,10 @@ static void publish_earliest(wf_timer_heap *h)
 /* Takes slot i out; the last slot fills its place. */
 static void remove_at(wf_timer_heap *h, int i)
 {
-    h->slots[i].t->pos = 0;
+    unsigned      id = h->slots[i].id;
     wf_timer_slot last = h->slots[--h->n];
+    h->entries[id].t = NULL;
+    h->slots[h->n].id = id; /* free */
     if (i < h->n) {
         if (i > 0 && h->slots[(i - 1) / ARITY].when > last.when)
             sift_up(h, i, last);
@@ -85,34 +87,51 @@ static void remove_at(wf_timer_heap *h, int i)
         publish_earliest(h);
 }
 
+/* One block for the three tables.  The first slot is the last of a cache line, so that the
+ * four children of each slot are a line. */
 static bool grow(wf_timer_heap *h)
 {
-    int            cap = h->cap ? h->cap * 2 : 16;
-    wf_timer_slot *slots = realloc(h->slots, (size_t)cap * sizeof *slots);
-    if (!slots)
+    size_t cap = h->cap ? (size_t)h->cap * 2 : LEAST_CAP;
+    size_t slots = (cap + ARITY) * sizeof *h->slots, entries = cap * sizeof *h->entries;
+    if (cap > INT_MAX / 2)
         return false;
-    h->slots = slots;
-    h->cap = cap;
+    char *memory = aligned_alloc(WF_CACHELINE, slots + entries + cap * sizeof *h->places);
+    if (!memory)
+        return false;
+    wf_timer_heap was = *h;
+    h->memory = memory;
+    h->slots = (wf_timer_slot *)memory + ARITY - 1;
+    h->entries = (wf_timer_entry *)(memory + slots);
+    h->places = (int *)(memory + slots + entries);
+    h->cap = (int)cap;
+    if (was.n > 0) {
+        memcpy(h->slots, was.slots, (size_t)was.n * sizeof *h->slots);
+        memcpy(h->entries, was.entries, (size_t)was.n * sizeof *h->entries);
+        memcpy(h->places, was.places, (size_t)was.n * sizeof *h->places);
+    }
+    for (int i = was.n; i < h->cap; i++) { /* it was full: all others are new */
+        h->slots[i].id = (unsigned)i;
+        h->entries[i].t = NULL;
+    }
+    free(was.memory);
     return true;
 }
 
 int wf_timer_add(wf_timer_heap *h, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq)
 {
     int r = -ENOMEM;
-    wf_lock_acquire(&h->lock);
-    wf_assert(t->pos == 0);
+    wf_spin_acquire(&h->lock);
     if (h->n < h->cap || grow(h)) {
-        t->when = when;
-        t->fn = fn;
-        t->arg = arg;
-        t->seq = seq;
+        wf_timer_slot s = { when, h->slots[h->n].id };
+        t->id = s.id;
+        h->entries[s.id] = (wf_timer_entry){ t, fn, arg, seq };
         AO_store_release(&t->heap, (AO_t)h); /* pairs with the acquire in wf_timer_del */
-        sift_up(h, h->n++, (wf_timer_slot){ when, t });
-        r = t->pos == 1;
+        sift_up(h, h->n++, s);
+        r = h->slots[0].id == s.id;
         if (r)
             publish_earliest(h);
     }
-    wf_lock_release(&h->lock);
+    wf_spin_release(&h->lock);
     return r;
 }
 
@@ -121,31 +140,25 @@ bool wf_timer_del(wf_timer *t)
     wf_timer_heap *h = (wf_timer_heap *)AO_load_acquire(&t->heap); /* pairs with wf_timer_add */
     if (!h)
         return false;
-    wf_lock_acquire(&h->lock);
-    bool was = t->pos != 0;
+    wf_spin_acquire(&h->lock);
+    bool was = h->n > 0 && h->entries[t->id].t == t;
     if (was)
-        remove_at(h, t->pos - 1);
-    wf_lock_release(&h->lock);
+        remove_at(h, h->places[t->id]);
+    wf_spin_release(&h->lock);
     return was;
 }
 
-struct due {
-    wf_timer_fn fn;
-    void       *arg;
-    AO_t        seq;
-};
-
 int wf_timers_run(wf_timer_heap *h, int64_t now, wf_glist *out)
 {
-    struct due due[BATCH];
-    int        n = 0;
-    wf_lock_acquire(&h->lock);
+    wf_timer_entry due[BATCH];
+    int            n = 0;
+    wf_spin_acquire(&h->lock);
     while (n < BATCH && h->n > 0 && h->slots[0].when <= now) {
-        wf_timer *t = h->slots[0].t;
-        due[n++] = (struct due){ t->fn, t->arg, t->seq };
+        due[n] = h->entries[h->slots[0].id];
+        __builtin_prefetch(due[n++].arg, 1); /* for fn, below */
         remove_at(h, 0);
     }
-    wf_lock_release(&h->lock);
+    wf_spin_release(&h->lock);
     for (int i = 0; i < n; i++) /* no timer lock held: a callback may take others */
         due[i].fn(due[i].arg, due[i].seq, out);
     return n;

@@ -25,23 +25,34 @@ typedef void (*wf_timer_fn)(void *arg, AO_t seq, struct wf_glist *out);
 
 typedef struct wf_timer {
     volatile AO_t heap; /* struct wf_timer_heap *; where it was added last; atomic */
-    int64_t       when; /* under heap->lock from here on */
-    int           pos;  /* place in the heap + 1; 0: in none */
-    wf_timer_fn   fn;
-    void         *arg;
-    AO_t          seq;
+    unsigned      id;   /* under heap->lock from here on: its entry there, if that is its own */
 } wf_timer;
 
 typedef struct wf_timer_slot {
-    int64_t   when;
-    wf_timer *t;
+    int64_t  when;
+    unsigned id;
 } wf_timer_slot;
 
+typedef struct wf_timer_entry {
+    wf_timer   *t; /* NULL: free */
+    wf_timer_fn fn;
+    void       *arg;
+    AO_t        seq;
+} wf_timer_entry;
+
+/*
+ * What moves in the heap are the numbers of entries, and a move writes to `places`, four
+ * bytes a timer.  The timers themselves are not touched: with 100,000 sleepers they have
+ * long left the caches, and to write to each that is moved was most of a sleep's price.
+ */
 typedef struct wf_timer_heap {
-    wf_lock        lock;
-    int            n, cap;
-    wf_timer_slot *slots;  /* under lock */
-    volatile AO_t  when0;  /* the earliest, WF_TIMER_NONE if empty; written under lock */
+    wf_spin         lock;
+    int             n, cap;  /* under lock */
+    wf_timer_slot  *slots;   /* under lock: the heap, and from n on the ids that are free */
+    wf_timer_entry *entries; /* under lock, by id */
+    int            *places;  /* under lock, by id: where in slots */
+    void           *memory;  /* under lock: of the three */
+    volatile AO_t   when0;   /* the earliest, WF_TIMER_NONE if empty; written under lock */
 } wf_timer_heap;
 
 #define WF_TIMER_NONE ((AO_t)INT64_MAX)

@@ -29,8 +29,11 @@ const char *const wf_wait_text[WF_FOR_KINDS] = {
 
 static void timed_out(void *arg, AO_t seq, wf_glist *out)
 {
-    if (wf_token_fire(arg, seq, WF_TIMEOUT) == WF_WON_PARKED)
-        wf_glist_push(out, arg);
+    wf_g *gp = arg;
+    if (wf_token_fire(gp, seq, WF_TIMEOUT) == WF_WON_PARKED) {
+        wf_g_prefetch(gp);
+        wf_glist_push(out, gp);
+    }
 }
 
 /* Where there is no memory for a timer the deadline counts as passed. */
@@ -45,18 +48,18 @@ static bool arm_timer(wf_m *mp, wf_ticket t, weft_time deadline)
     return r >= 0;
 }
 
-enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what)
+static inline void tell(wf_g *gp, wf_what what)
 {
-    return wf_wait_commit(mp, t, deadline, what, NULL, NULL);
+    gp->wait_for = (unsigned char)what.kind;
+    AO_store(&gp->wait_on, (AO_t)what.on);
+    gp->wait_began = (unsigned)AO_load(&wf_the_sched.clock);
 }
 
 /* Sets the timer; true: it is set and must be taken back unless it fires. */
 static inline bool begin(wf_m *mp, wf_ticket t, weft_time deadline, wf_what what)
 {
     wf_g *gp = mp->gp;
-    gp->wait_for = (unsigned char)what.kind;
-    AO_store(&gp->wait_on, (AO_t)what.on);
-    gp->wait_began = (unsigned)AO_load(&wf_the_sched.clock);
+    tell(gp, what);
     if (deadline == WEFT_FOREVER)
         return false;
     if (deadline > wf_now())
@@ -79,15 +82,32 @@ static bool is_armed(AO_t token)
     return (token & WF_TOKEN_STATE_MASK) == WF_ARMED;
 }
 
-enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
-                              bool (*commit)(wf_g *gp, void *arg), void *arg)
+/* Parks, unless a waker was first. */
+static inline enum wf_reason park(wf_m **mp, bool timer, bool (*commit)(wf_g *gp, void *arg),
+                                  void *arg)
 {
     wf_g *gp = (*mp)->gp;
-    bool  timer = begin(*mp, t, deadline, what);
     AO_t  token = AO_load_acquire(&gp->token); /* pairs with the CAS in wf_token_fire */
     if (is_armed(token))
         *mp = wf_park(*mp, token, commit, arg);
     return end(gp, timer);
+}
+
+enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what)
+{
+    return park(mp, begin(*mp, t, deadline, what), NULL, NULL);
+}
+
+enum wf_reason wf_wait_time(wf_m **mp, wf_ticket t, weft_time future, wf_what what)
+{
+    tell((*mp)->gp, what);
+    return park(mp, future != WEFT_FOREVER && arm_timer(*mp, t, future), NULL, NULL);
+}
+
+enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
+                              bool (*commit)(wf_g *gp, void *arg), void *arg)
+{
+    return park(mp, begin(*mp, t, deadline, what), commit, arg);
 }
 
 enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,

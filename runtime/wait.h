@@ -41,7 +41,9 @@ static inline wf_what wf_for(enum wf_wait_kind kind, const void *on)
 /* Parks until t is fired; `what` is shown to people.  A deadline that has passed is a
  * timeout, unless a waker was first.  *mp becomes the M on which the G goes on. */
 enum wf_reason wf_wait(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what);
-/* The same with a commit, run by whoever lands (see wf_park). */
+/* The same for a deadline that is known to be yet to come: the clock is not read. */
+enum wf_reason wf_wait_time(wf_m **mp, wf_ticket t, weft_time future, wf_what what);
+/* As wf_wait with a commit, run by whoever lands (see wf_park). */
 enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                               bool (*commit)(wf_g *gp, void *arg), void *arg);
 

@@ -15,6 +15,7 @@
 enum { ARITY = 4, BATCH = 64, MANY = 3000 };
 
 static wf_timer      timers[MANY];
+static int64_t       whens[MANY]; /* when each was last added for */
 static wf_timer_heap heap;
 static int           fired[MANY], n_fired; /* indices in the order they fired */
 static AO_t          seqs[MANY];
@@ -33,23 +34,35 @@ static void fresh_heap(void)
     n_fired = 0;
 }
 
+static bool in_heap(const wf_timer *t)
+{
+    return heap.cap > 0 && heap.entries[t->id].t == t;
+}
+
 static int add(int i, int64_t when)
 {
+    whens[i] = when;
     return wf_timer_add(&heap, &timers[i], when, record, &timers[i], (AO_t)i);
 }
 
-/* Parents before children, each timer knows its place, and the earliest is published. */
+/* Parents before children, each timer's entry knows its place, those beyond the last are free,
+ * and the earliest is published. */
 static void check_heap(int n)
 {
     cr_assert_eq(heap.n, n);
     for (int i = 0; i < heap.n; i++) {
         const wf_timer_slot *s = &heap.slots[i];
-        cr_assert_eq(s->t->pos, i + 1);
-        cr_assert_eq(s->t->when, s->when);
-        cr_assert_eq(s->t->heap, (AO_t)&heap);
+        const wf_timer      *t = heap.entries[s->id].t;
+        cr_assert_eq(t->id, s->id);
+        cr_assert_eq(t->heap, (AO_t)&heap);
+        cr_assert_eq(heap.places[s->id], i);
+        if (t >= timers && t < timers + MANY)
+            cr_assert_eq(whens[t - timers], s->when);
         if (i > 0)
             cr_assert_leq(heap.slots[(i - 1) / ARITY].when, s->when);
     }
+    for (int i = heap.n; i < heap.cap; i++)
+        cr_assert_null(heap.entries[heap.slots[i].id].t);
     cr_assert_eq(wf_timer_heap_when(&heap), n > 0 ? heap.slots[0].when : INT64_MAX);
     cr_assert_eq(heap.lock.word, 0);
 }
@@ -81,13 +94,13 @@ Test(timer, lesson_20_the_only_one_leaves_no_place_behind)
         cr_assert_eq(add(0, 10), 1);
         check_heap(1);
         cr_assert(wf_timer_del(&timers[0]));
-        cr_assert_eq(timers[0].pos, 0);
+        cr_assert_not(in_heap(&timers[0]));
         check_heap(0);
         cr_assert_not(wf_timer_del(&timers[0]));
         cr_assert_eq(add(0, 10), 1);
         cr_assert_eq(run(9), 0);
         cr_assert_eq(run(10), 1);
-        cr_assert_eq(timers[0].pos, 0);
+        cr_assert_not(in_heap(&timers[0]));
         check_heap(0);
         cr_assert_not(wf_timer_del(&timers[0]), "it has fired");
     }
@@ -126,9 +139,9 @@ Test(timer, each_position_can_be_deleted)
             fresh_heap();
             for (int i = 0; i < n; i++)
                 add(i, i * 7919 % 61);
-            wf_timer *gone = heap.slots[at].t;
+            wf_timer *gone = heap.entries[heap.slots[at].id].t;
             cr_assert(wf_timer_del(gone));
-            cr_assert_eq(gone->pos, 0);
+            cr_assert_not(in_heap(gone));
             check_heap(n - 1);
             while (run(61) > 0)
                 ;
@@ -152,8 +165,8 @@ Test(timer, the_last_one_moves_up_where_it_is_earlier_than_the_holes_parent)
     fresh_heap();
     for (int i = 0; i < N; i++)
         add(i, when[i]);
-    cr_assert_eq(timers[5].pos, 6, "below slot 1");
-    cr_assert_eq(timers[9].pos, 10, "below slot 2, the last");
+    cr_assert_eq(heap.places[timers[5].id], 5, "below slot 1");
+    cr_assert_eq(heap.places[timers[9].id], 9, "below slot 2, the last");
     cr_assert(wf_timer_del(&timers[5]));
     check_heap(N - 1);
 }
@@ -193,7 +206,7 @@ Test(timer, a_batch_is_bounded_and_nothing_is_left_out)
     for (int i = 0; i < n_fired; i++) {
         cr_assert_eq(seqs[i], (AO_t)fired[i], "each gets the number it was added with");
         if (i > 0)
-            cr_assert_leq(timers[fired[i - 1]].when, timers[fired[i]].when);
+            cr_assert_leq(whens[fired[i - 1]], whens[fired[i]]);
     }
 }
 
@@ -214,7 +227,7 @@ Test(timer, lesson_16_a_million_zero_timers)
     cr_assert_eq(sum, n);
     check_heap(0);
     for (long i = 0; i < n; i++)
-        cr_assert_eq(all[i].pos, 0);
+        cr_assert_not(in_heap(&all[i]));
     free(all);
     wf_timer_heap_free(&heap);
 }
@@ -242,7 +255,7 @@ static void add_again(void *arg, AO_t seq, struct wf_glist *out)
     (void)out;
     n_fired++;
     if (seq > 0)
-        wf_timer_add(&heap, t, (int64_t)(100 - seq), add_again, t, seq - 1);
+        wf_timer_add(&heap, t, whens[t - timers] = (int64_t)(100 - seq), add_again, t, seq - 1);
 }
 
 /* Callbacks run without the heap's lock: lesson 12 rests on it. */
@@ -263,7 +276,7 @@ Test(timer, a_heap_that_ends_lets_go_of_its_timers)
     wf_timer_heap_free(&heap);
     check_heap(0);
     for (int i = 0; i < 10; i++) {
-        cr_assert_eq(timers[i].pos, 0);
+        cr_assert_not(in_heap(&timers[i]));
         cr_assert_not(wf_timer_del(&timers[i]));
     }
 }
@@ -280,14 +293,14 @@ Test(timer, thousands_at_random_keep_the_invariant_and_lose_none)
     fresh_heap();
     for (long step = 0; step < test_scaled(20000); step++) {
         int  i = (int)(test_random(&random) % MANY);
-        bool in = timers[i].pos != 0;
+        bool in = in_heap(&timers[i]);
         if (test_random(&random) % 8 == 0) {
             now += test_random(&random) % 64;
             n_fired = 0;
             int64_t last = INT64_MIN;
             ran += run(now);
-            for (int k = 0; k < n_fired; last = timers[fired[k++]].when)
-                cr_assert(timers[fired[k]].when <= now && timers[fired[k]].when >= last);
+            for (int k = 0; k < n_fired; last = whens[fired[k++]])
+                cr_assert(whens[fired[k]] <= now && whens[fired[k]] >= last);
             n -= n_fired;
         } else if (in) {
             cr_assert(wf_timer_del(&timers[i]));
