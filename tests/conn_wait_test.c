@@ -557,6 +557,7 @@ static int cancelled_entry(void *arg)
 {
     CHECK(weft_cancelled());
     CHECK_IS(weft_conn_wait(*(weft_conn *)arg, POLLOUT), -ECANCELED);
+    CHECK_IS(weft_conn_wait((weft_conn){ 0 }, POLLOUT), -ECANCELED); /* as every call says */
     CHECK(!weft_shield(true));
     CHECK_IS(weft_conn_wait(*(weft_conn *)arg, POLLOUT), POLLOUT);
     CHECK(weft_shield(false));
