@@ -64,20 +64,39 @@ static void end_one(wf_m *mp, buffer *b)
     buffer_put(mp->pp, b);
 }
 
-void wf_borrow_drop(wf_m *mp, uint64_t id)
+/* Out of the chain; NULL: there is none on the connection. */
+static buffer *take_out(wf_g *gp, uint64_t id)
 {
-    buffer *before = NULL, *b = mp->gp->borrow;
+    buffer *before = NULL, *b = gp->borrow;
     while (b && b->conn != id) {
         before = b;
         b = b->next;
     }
-    if (!b)
-        return;
-    if (before)
+    if (b && before)
         before->next = b->next;
-    else
-        mp->gp->borrow = b->next;
-    end_one(mp, b);
+    else if (b)
+        gp->borrow = b->next;
+    return b;
+}
+
+void wf_borrow_drop(wf_m *mp, uint64_t id)
+{
+    buffer *b = take_out(mp->gp, id);
+    if (b)
+        end_one(mp, b);
+}
+
+bool wf_borrow_resume(wf_op *op, uint64_t id)
+{
+    wf_m   *mp = op->mp;
+    buffer *b = take_out(mp->gp, id);
+    if (!b)
+        return false;
+    bool resumed = wf_op_resume_turn(op, id, WF_READ);
+    if (!resumed)
+        wf_fd_return_turn(mp, id, WF_READ);
+    buffer_put(mp->pp, b);
+    return resumed;
 }
 
 bool wf_borrow_held(const wf_g *gp, uint64_t id)

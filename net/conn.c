@@ -31,10 +31,14 @@ ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
 int wf_conn_begin_read(wf_op *op, const char *call, uint64_t id, size_t n)
 {
     wf_m *mp = wf_enter(call);
-    if (WF_UNLIKELY(mp->gp->borrow != NULL))
+    op->mp = mp;
+    if (WF_LIKELY(n > 0)) {
+        if (!mp->gp->borrow || !wf_borrow_resume(op, id))
+            return wf_op_take(op, id, WF_FD_CONN, WF_READ);
+        return wf_g_cancelled(mp->gp) ? -ECANCELED : 0;
+    }
+    if (mp->gp->borrow)
         wf_borrow_drop(mp, id);
-    if (WF_LIKELY(n > 0))
-        return wf_op_begin_turn(op, call, id, WF_FD_CONN, WF_READ);
     int r = wf_op_begin(op, call, id, WF_FD_CONN);
     return wf_g_cancelled(mp->gp) ? -ECANCELED : r;
 }

@@ -240,11 +240,11 @@ static WF_NOINLINE int wait_turn(wf_op *op)
     return wf_op_back(op) ? r : -EBADF;
 }
 
-int wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind,
-                     enum wf_mode mode)
+int wf_op_take(wf_op *op, uint64_t id, enum wf_fd_kind kind, enum wf_mode mode)
 {
-    enter(op, call);
     op->mode = mode;
+    op->f = NULL;
+    op->turn = false;
     if (wf_g_cancelled(op->mp->gp))
         return -ECANCELED;
     wf_fd *f = slot_at(id);
@@ -258,6 +258,25 @@ int wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind k
     if (!matches(f, id, kind))
         return -EBADF;
     return op->turn ? 0 : wait_turn(op);
+}
+
+int wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind,
+                     enum wf_mode mode)
+{
+    op->mp = wf_enter(call);
+    return wf_op_take(op, id, kind, mode);
+}
+
+bool wf_op_resume_turn(wf_op *op, uint64_t id, enum wf_mode mode)
+{
+    wf_fd *f = slot_at(id);
+    if (!f || !wf_fdlock_resume(&f->lock, mode))
+        return false;
+    *op = (wf_op){ .mp = op->mp, .f = f, .mode = mode, .turn = true };
+    if (WF_LIKELY(wf_poll_id(f->pd) == id))
+        return true;
+    fulfil(op->mp, f, wf_fdlock_drop(&f->lock)); /* another's place, whose turn is another's */
+    return false;
 }
 
 void wf_op_end(wf_op *op)

@@ -63,6 +63,14 @@ int  wf_op_begin(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind)
 int  wf_op_begin_turn(wf_op *op, const char *call, uint64_t id, enum wf_fd_kind kind,
                       enum wf_mode mode);
 void wf_op_end(wf_op *op);
+/* wf_op_begin_turn of a caller that has entered already; its M is op->mp. */
+int wf_op_take(wf_op *op, uint64_t id, enum wf_fd_kind kind, enum wf_mode mode);
+/*
+ * The same with the turn that a borrow of the current coroutine left behind.  False:
+ * nothing has begun, for the handle is stale or closed, or somebody waits for the turn:
+ * wf_fd_return_turn, then as everybody else.
+ */
+bool wf_op_resume_turn(wf_op *op, uint64_t id, enum wf_mode mode);
 /* For calls that have nothing to do but must report: 0, -ECANCELED or -EBADF. */
 int wf_op_probe(const char *call, uint64_t id, enum wf_fd_kind kind);
 

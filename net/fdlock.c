@@ -47,6 +47,17 @@ enum wf_fdlock_take wf_fdlock_take(wf_fdlock *l, enum wf_mode mode)
     }
 }
 
+bool wf_fdlock_resume(wf_fdlock *l, enum wf_mode mode)
+{
+    for (;;) {
+        AO_t w = AO_load(&l->word);
+        if (!(w & WF_FDLOCK_OPEN) || w & WF_FDLOCK_QUEUED(mode))
+            return false;
+        if (swap(l, w, w + WF_FDLOCK_USER))
+            return true;
+    }
+}
+
 /* The word after one user less. */
 static inline AO_t less_user(AO_t w, enum wf_fdlock_duty *duty)
 {

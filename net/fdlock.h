@@ -22,6 +22,7 @@
  *   users + 1          wf_fdlock_ref               OPEN, else it fails
  *   users + 1, TURN    wf_fdlock_take              OPEN and no TURN
  *   users + 1          wf_fdlock_take, busy        OPEN and TURN: then _wait
+ *   users + 1          wf_fdlock_resume            OPEN, TURN (a borrow's), not QUEUED
  *   users -> parked    wf_fdlock_rest              OPEN, else it fails
  *   parked -> users    wf_fdlock_back              OPEN, else it fails
  *   TURN               wf_fdlock_claim             OPEN and no TURN
@@ -98,6 +99,8 @@ void wf_fdlock_open(wf_fdlock *l, int fd); /* the owner of a slot that nobody is
 
 bool                wf_fdlock_ref(wf_fdlock *l); /* false: closed */
 enum wf_fdlock_take wf_fdlock_take(wf_fdlock *l, enum wf_mode mode);
+/* By whom a borrow left the turn: a user again, with it, unless somebody waits for it. */
+bool wf_fdlock_resume(wf_fdlock *l, enum wf_mode mode);
 enum wf_fdlock_duty wf_fdlock_drop(wf_fdlock *l);
 /* Gives the turn on, and drops. */
 enum wf_fdlock_duty wf_fdlock_release(wf_m *mp, wf_fdlock *l, enum wf_mode mode);

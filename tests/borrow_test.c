@@ -261,3 +261,35 @@ Test(borrow, an_idle_borrower_holds_no_buffer)
 {
     run_on(1, idle_costs_no_buffer, NULL);
 }
+
+/* ---- The turn is not kept from others ---------------------------------------------------- */
+
+static void read_b(void *arg)
+{
+    char c = 0;
+    CHECK_IS(weft_conn_read(*(weft_conn *)arg, &c, 1), 1);
+    CHECK_IS(c, 'b');
+}
+
+static int others_turn(void *arg)
+{
+    pair           ends = connect_pair();
+    weft_waitgroup wg = { { 0 } };
+    const char    *data;
+    (void)arg;
+    CHECK_IS(weft_conn_write(ends.b, "a", 1), 1);
+    CHECK_IS(weft_conn_borrow(ends.a, (const void **)&data, 1), 1);
+    spawn(&wg, read_b, &ends.a);
+    let_others_park();
+    CHECK_IS(weft_conn_write(ends.b, "bc", 2), 2);
+    CHECK_IS(weft_conn_borrow(ends.a, (const void **)&data, 1), 1); /* after the one who waited */
+    CHECK_IS(data[0], 'c');
+    join(&wg);
+    close_pair(ends);
+    return 0;
+}
+
+Test(borrow, the_next_borrow_comes_after_those_who_wait)
+{
+    run_on(1, others_turn, NULL);
+}
