@@ -1,36 +1,29 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The network rows: a fresh server and a fresh client for each measurement, servers in turn, the
-# client the same for all.  Sourced by run.
+# The rows of a server and its load: a fresh server and a fresh client for each measurement, servers
+# in turn, the client the same for all.  Sourced by run.
 
-server_pid=''
-
-# Sets net_* to what ROW asks for.
-net_row() # ROW
-{
-    net_workers=1 net_conns=64 net_pin=() net_rate=() net_servers=(weft epoll go)
-    case $1 in
-        net_1_same) net_conns=1 ;;
-        net_1000_same) net_conns=1000 ;;
-        net_64_2w | syscalls_2w) net_workers=2 net_servers=(weft epoll epoll-2 go) ;;
-        net_low) net_workers=2 net_conns=1 net_rate=(-r 1000) net_servers=(weft epoll epoll-2 go) ;;
-    esac
-    case $1 in
-        *_same | *_1w) net_pin=(taskset -c "${cpus[-1]}") ;;
-    esac
-}
+server_pid='' server_pids=()
 
 # The command that serves, in `server`; empty: it is not there.
-server_command() # PEER
+server_command() # PEER echo|http WORKERS
 {
-    case $1 in
-        weft) server=("$echo_bin" --procs "$net_workers") ;;
-        epoll) server=("$bin/bench_epoll_echo" 1) ;;
-        epoll-2) server=("$bin/bench_epoll_echo" 2) ;;
-        go) server=("$bin/bench_go_net" "$net_workers") ;;
-    esac
+    local command=${peer_echo[$1]}
+    [ "$2" = echo ] || command=${peer_http[$1]}
+    read -ra server <<<"${command//%w/$3}"
+    server[0]=$bin/${server[0]}
     [ -x "${server[0]}" ] || server=()
+}
+
+# A process and all that it started.
+family_of() # PID
+{
+    local child
+    echo "$1"
+    for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do
+        family_of "$child"
+    done
 }
 
 # Starts `server` and waits until it says where it listens: `server_pid`, `server_at`.
@@ -39,12 +32,14 @@ start_server()
     local line=''
     rm -f "$work/fifo"
     mkfifo "$work/fifo"
-    "${net_pin[@]}" "${server[@]}" 127.0.0.1:0 >"$work/fifo" 2>"$work/server-words" &
+    "${pin[@]}" "${server[@]}" 127.0.0.1:0 >"$work/fifo" 2>"$work/server-words" &
     server_pid=$!
     exec {server_out}<"$work/fifo"
     read -r -t 10 -u "$server_out" line || true
     server_at=${line##* }
-    [[ $line == "listening on "*:* ]]
+    mapfile -t server_pids < <(family_of "$server_pid")
+    counters_at=$(sed -n 's/^counters at \([^ ]*\) .*/\1/p' <<<"$line")
+    [[ $line == *"listening on "*:* ]]
 }
 
 # Ends it as a user would; one that does not end is a failure.
@@ -62,12 +57,14 @@ stop_server()
     server_pid=''
 }
 
-# The load generator against the running server; its line goes to $work/figures.
-load()
+# The load generator's command against the running server, in `load`.
+load_command() # ROW CONNECTIONS
 {
-    timeout -k 5 120 "${net_pin[@]}" "$bin/bench_load" -c "$net_conns" "${net_rate[@]}" \
-        -d "$seconds" -w "$warmup" -p "$server_pid" "$server_at" \
-        >"$work/figures" 2>"$work/words"
+    local options=()
+    [ "${row_options[$1]}" = - ] || read -ra options <<<"${row_options[$1]}"
+    [ "$smoke" -eq 0 ] || options+=(-w "$warmup")
+    load=(timeout -k 5 120 "${pin[@]}" "$bin/bench_load" -c "$2" -d "$seconds" -w "$warmup"
+        "${options[@]}" "${server_pids[@]/#/-p}" "$server_at")
 }
 
 # The value of NAME in the load generator's line.
@@ -76,36 +73,64 @@ figure() # NAME
     tr ' ' '\n' <"$work/figures" | sed -n "s/^$1=//p"
 }
 
-note_load() # ROW PEER
+note_figures() # ROW SETTING PEER NAME...
 {
-    local name
-    for name in server_cpu_us client_cpu_us rps p50_us p99_us p999_us; do
-        note "$1" - "$2" "$name" "$(figure $name)" "${name##*_}"
+    local row=$1 setting=$2 peer=$3 name
+    shift 3
+    for name in "$@"; do
+        note "$row" "$setting" "$peer" "$name" "$(figure "$name")" "${name##*_}"
     done
 }
 
-measure_server() # ROW PEER
+# What is done with a server that listens, and how its figures are taken, by the row's kind.
+use_net()
 {
-    server_command "$2"
+    "${load[@]}" >"$work/figures" 2>"$work/words" &&
+        note_figures "$1" "$2" "$3" server_cpu_us client_cpu_us rps p50_us p99_us p999_us
+}
+
+use_idle()
+{
+    "${load[@]}" >"$work/figures" 2>"$work/words" &&
+        note_figures "$1" "$2" "$3" rss_bytes idle_cpu_us
+}
+
+measure_server() # ROW PEER WORKERS CONNECTIONS
+{
+    local kind=${row_kind[$1]} protocol=echo
+    [ "$kind" != http ] || { protocol=http kind=net; }
+    server_command "$2" "$protocol" "$3"
     [ ${#server[@]} -gt 0 ] || return 0
     if ! start_server; then
         failed "$1: the server ${server[*]} did not say where it listens" "$work/server-words"
-    elif ! load; then
-        failed "$1: the load on ${server[*]}" "$work/words"
     else
-        note_load "$1" "$2"
+        load_command "$1" "$4"
+        "use_$kind" "$1" "$4" "$2" || failed "$1: $4 connections to ${server[*]}" "$work/words"
     fi
     stop_server
 }
 
+# Those of its sizes that this machine can hold, or at least one.
+sizes_of() # ROW
+{
+    local size all=''
+    for size in ${row_size[$1]}; do
+        [ "$size" -gt "$most_connections" ] || all+="$size "
+    done
+    echo "${all:-$most_connections}"
+}
+
 run_net() # ROW
 {
-    local rep peer
-    net_row "$1"
-    [ "$net_workers" -le ${#cpus[@]} ] || return 0
-    for ((rep = 0; rep < reps; rep++)); do
-        for peer in "${net_servers[@]}"; do
-            measure_server "$1" "$peer"
+    local rep peer size workers=${row_workers[$1]}
+    [ "$workers" -le ${#cpus[@]} ] || return 0
+    pin=()
+    [ "${row_pin[$1]}" = - ] || pin=(taskset -c "${cpus[-1]}")
+    for ((rep = 0; rep < row_reps; rep++)); do
+        for size in $(sizes_of "$1"); do
+            for peer in ${row_peers[$1]}; do
+                measure_server "$1" "$peer" "$workers" "$size"
+            done
         done
     done
 }

@@ -273,9 +273,18 @@ static void row_parked(const bench_args *a)
     bench_expect("coroutines woken", atomic_load(&c.n), n);
 }
 
+/* ---- hello: the first line of the first coroutine ------------------------ */
+
+static void row_hello(const bench_args *a)
+{
+    (void)a;
+    bench_print("hello", 0, "us");
+}
+
 /* ---- the command line --------------------------------------------------- */
 
 static const bench_row rows[] = {
+    { "hello", row_hello },
     { "yield", row_yield },
     { "start_join", row_start_join },
     { "group_join", row_group_join },

@@ -3,46 +3,42 @@
  * tools/bench/net/load.c - the load generator that every echo server gets alike.
  *
  * Owns the client's side of the network rows: N connections, one request in
- * flight on each, every byte that comes back checked.  One thread, one epoll,
- * hand-written, so that it costs little and the same for all.  It reads the
- * server's CPU clock at both ends of the measured window itself.  Must use
- * nothing of weft; must end by itself whatever the server does.
+ * flight on each (or several, sent at once), every byte that comes back checked.
+ * One thread, one epoll, hand-written, so that it costs little and the same for
+ * all.  It reads the server's CPU clock at both ends of the measured window itself.
+ * Must use nothing of weft; must end by itself whatever the server does.
  */
 #include "load.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS   512
-#define PERIOD   251 /* of the pattern; prime, so that neighbours differ */
 #define GRACE_NS INT64_C(5000000000) /* for what is late: a first answer, the last ones */
 
 struct conn {
     int         fd;
     long        seq;
-    const char *want;      /* what this request sends and must get back */
+    const char *request;
     size_t      sent, got;
-    int64_t     t0;        /* when it was sent; 0: idle */
+    int64_t     t0; /* when it was sent; 0: idle */
 };
 
 struct load {
     struct load_options opt;
-    int          ep;
-    struct conn *conns;
-    char        *pattern, *buf;
-    long         in_flight, done, next; /* next: whose turn it is, when paced */
-    int64_t      next_ns;
-    bool         stopping;
-    struct load_window win;
+    int                 ep;
+    struct conn        *conns;
+    struct load_talk    talk;
+    char               *buf;                   /* for one answer, or all of a depth */
+    long                in_flight, done, next; /* next: whose turn it is, when paced */
+    int64_t             next_ns;
+    bool                stopping;
+    struct load_window  win;
 };
 
 static void want_events(struct load *l, struct conn *c, uint32_t events)
@@ -54,13 +50,19 @@ static void want_events(struct load *l, struct conn *c, uint32_t events)
     }
 }
 
+static long id_of(const struct load *l, const struct conn *c)
+{
+    return (long)(c - l->conns);
+}
+
 /* Send what remains of c's request. */
 static void send_rest(struct load *l, struct conn *c)
 {
-    bool was_stuck = c->sent > 0;
+    const size_t len = l->talk.request_len;
+    bool         was_stuck = c->sent > 0;
 
-    while (c->sent < l->opt.size) {
-        ssize_t n = send(c->fd, c->want + c->sent, l->opt.size - c->sent, MSG_NOSIGNAL);
+    while (c->sent < len) {
+        ssize_t n = send(c->fd, c->request + c->sent, len - c->sent, MSG_NOSIGNAL);
         if (n < 0 && errno == EAGAIN) {
             want_events(l, c, EPOLLIN | EPOLLOUT);
             return;
@@ -75,11 +77,23 @@ static void send_rest(struct load *l, struct conn *c)
     }
 }
 
+static void open_conn(struct load *l, struct conn *c)
+{
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
+
+    c->fd = load_connect(&l->opt.to, id_of(l, c));
+    load_nonblocking(c->fd);
+    if (epoll_ctl(l->ep, EPOLL_CTL_ADD, c->fd, &ev) != 0) {
+        load_die("connection %ld: epoll_ctl: %s", id_of(l, c), strerror(errno));
+    }
+}
+
 static void start_request(struct load *l, struct conn *c, int64_t now)
 {
-    size_t id = (size_t)(c - l->conns);
-
-    c->want = l->pattern + (id * 13 + (size_t)c->seq++ * 7) % PERIOD;
+    if (c->fd < 0) {
+        open_conn(l, c);
+    }
+    c->request = load_talk_request(&l->talk, id_of(l, c), c->seq++);
     c->sent = c->got = 0;
     c->t0 = now;
     l->in_flight++;
@@ -93,51 +107,41 @@ static bool closed_loop(const struct load *l)
 
 static void end_request(struct load *l, struct conn *c)
 {
-    int64_t now = load_now();
+    const long depth = (long)l->opt.depth;
+    int64_t    now = load_now();
 
+    if (l->opt.churn) {
+        close(c->fd);
+        c->fd = -1;
+    }
     if (l->win.open) {
-        load_window_add(&l->win, now - c->t0);
+        load_window_add(&l->win, now - c->t0, depth);
     }
     c->t0 = 0;
     l->in_flight--;
-    l->done++;
+    l->done += depth;
     if (closed_loop(l) && !l->stopping) {
         start_request(l, c, now);
     }
 }
 
-static void check_bytes(struct load *l, struct conn *c, size_t n)
-{
-    if (c->t0 == 0 || c->got + n > c->sent) {
-        load_die("connection %ld: got %zu bytes that were never sent", (long)(c - l->conns),
-                 c->t0 == 0 ? n : c->got + n - c->sent);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (l->buf[i] != c->want[c->got + i]) {
-            load_die("connection %ld request %ld: byte %zu is %d, sent was %d",
-                     (long)(c - l->conns), c->seq, c->got + i, (unsigned char)l->buf[i],
-                     (unsigned char)c->want[c->got + i]);
-        }
-    }
-}
-
 static void receive(struct load *l, struct conn *c)
 {
-    ssize_t n = recv(c->fd, l->buf, l->opt.size, 0);
+    ssize_t n = recv(c->fd, l->buf, l->talk.answer_len, 0);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
     if (n <= 0) {
-        load_die("connection %ld: the server closed it after %ld requests: %s",
-                 (long)(c - l->conns), c->seq, n == 0 ? "end of stream" : strerror(errno));
+        load_die("connection %ld: the server closed it after %ld requests: %s", id_of(l, c), c->seq,
+                 n == 0 ? "end of stream" : strerror(errno));
     }
-    if (c->t0 == 0 || c->got + (size_t)n > c->sent
-        || memcmp(l->buf, c->want + c->got, (size_t)n) != 0) {
-        check_bytes(l, c, (size_t)n);
+    if (c->t0 == 0) {
+        load_die("connection %ld: got %zd bytes that nobody asked for", id_of(l, c), n);
     }
+    load_talk_check(&l->talk, c->request, c->got, l->buf, (size_t)n, id_of(l, c));
     c->got += (size_t)n;
-    if (c->got == l->opt.size) {
+    if (c->got == l->talk.answer_len) {
         end_request(l, c);
     }
 }
@@ -198,14 +202,14 @@ static void run(struct load *l)
     while (now < begin) {
         now = turn(l, now, begin);
     }
-    load_window_open(&l->win, l->opt.pid);
+    load_window_open(&l->win, &l->opt);
     while (now < end && l->win.requests < l->opt.max_requests) {
         now = turn(l, now, end);
     }
     for (end = now + GRACE_NS; now < end && l->win.requests == 0;) {
         now = turn(l, now, end); /* a machine so busy that nothing was answered yet */
     }
-    load_window_close(&l->win, l->opt.pid);
+    load_window_close(&l->win, &l->opt);
     l->stopping = true;
     for (end = now + GRACE_NS; now < end && l->in_flight > 0;) {
         now = turn(l, now, end);
@@ -215,35 +219,6 @@ static void run(struct load *l)
     }
 }
 
-static void open_conn(struct load *l, struct conn *c, const struct sockaddr_in *to)
-{
-    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = c };
-    int                on = 1;
-
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0) {
-        load_die("connection %ld: socket: %s", (long)(c - l->conns), strerror(errno));
-    }
-    if (connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) != 0) {
-        load_die("connection %ld to port %d: %s", (long)(c - l->conns), ntohs(to->sin_port),
-                 strerror(errno));
-    }
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (load_nonblocking(c->fd) != 0 || epoll_ctl(l->ep, EPOLL_CTL_ADD, c->fd, &ev) != 0) {
-        load_die("connection %ld: epoll_ctl: %s", (long)(c - l->conns), strerror(errno));
-    }
-}
-
-static void *must_alloc(size_t n, size_t size)
-{
-    void *p = calloc(n, size);
-
-    if (p == NULL) {
-        load_die("no memory for %zu bytes", n * size);
-    }
-    return p;
-}
-
 int main(int argc, char **argv)
 {
     static struct load l;
@@ -251,15 +226,20 @@ int main(int argc, char **argv)
     load_options_parse(&l.opt, argc, argv);
     load_raise_nofile(l.opt.conns + 16);
     prctl(PR_SET_TIMERSLACK, 1UL);
-    l.ep = epoll_create1(EPOLL_CLOEXEC);
-    l.conns = must_alloc((size_t)l.opt.conns, sizeof(*l.conns));
-    l.buf = must_alloc(l.opt.size, 1);
-    l.pattern = must_alloc(l.opt.size + PERIOD, 1);
-    for (size_t i = 0; i < l.opt.size + PERIOD; i++) {
-        l.pattern[i] = (char)(i % PERIOD);
+    load_talk_begin(&l.talk, &l.opt);
+    if (l.opt.idle) {
+        load_idle(&l.opt, &l.talk);
+        return 0;
     }
+    l.ep = epoll_create1(EPOLL_CLOEXEC);
+    l.conns = load_alloc((size_t)l.opt.conns, sizeof(*l.conns));
+    l.buf = load_alloc(l.talk.answer_len, 1);
     for (long i = 0; i < l.opt.conns; i++) {
-        open_conn(&l, &l.conns[i], &l.opt.to);
+        if (l.opt.churn) {
+            l.conns[i].fd = -1;
+        } else {
+            open_conn(&l, &l.conns[i]);
+        }
     }
     run(&l);
     load_window_print(&l.win, &l.opt, l.done);

@@ -16,10 +16,13 @@
 #include <unistd.h>
 
 static const char usage[] =
-    "usage: bench_load [-c CONNECTIONS] [-s BYTES] [-d SECONDS] [-w WARMUP_SECONDS]\n"
-    "                  [-n MAX_REQUESTS] [-r REQUESTS_A_SECOND] [-p SERVER_PID] IPV4:PORT\n"
+    "usage: bench_load [-c CONNECTIONS] [-s BYTES] [-k DEPTH] [-d SECONDS] [-w WARMUP_SECONDS]\n"
+    "                  [-n MAX_REQUESTS] [-r REQUESTS_A_SECOND] [-p SERVER_PID]... [-H] [-C | -i]\n"
+    "                  IPV4:PORT\n"
     "-r paces the requests over all connections; without it each connection sends its\n"
-    "next request when the last one came back.\n";
+    "next request when the last one came back. -k sends so many at once. -H asks for /hello\n"
+    "by HTTP instead of having bytes echoed. -C makes a new connection for each request.\n"
+    "-i has each connection say one thing, and then measures how they idle.\n";
 
 __attribute__((noreturn, format(printf, 1, 2))) static void bad(const char *fmt, ...)
 {
@@ -65,6 +68,14 @@ static void parse_address(struct sockaddr_in *to, const char *text)
     }
 }
 
+static void add_pid(struct load_options *opt, const char *text)
+{
+    if (opt->npids == LOAD_MAX_PIDS) {
+        bad("-p %s: at most %d processes", text, LOAD_MAX_PIDS);
+    }
+    opt->pids[opt->npids++] = (pid_t)number('p', text, 1, 1 << 30);
+}
+
 static void set_option(struct load_options *opt, int option, const char *text)
 {
     switch (option) {
@@ -74,7 +85,11 @@ static void set_option(struct load_options *opt, int option, const char *text)
     case 'w': opt->warmup_ns = (int64_t)(number(option, text, 0, 60) * 1e9); break;
     case 'n': opt->max_requests = (long)number(option, text, 1, 1e15); break;
     case 'r': opt->rate = (long)number(option, text, 1, 1e6); break;
-    case 'p': opt->pid = (pid_t)number(option, text, 1, 1 << 30); break;
+    case 'k': opt->depth = (size_t)number(option, text, 1, 1024); break;
+    case 'p': add_pid(opt, text); break;
+    case 'H': opt->http = true; break;
+    case 'C': opt->churn = true; break;
+    case 'i': opt->idle = true; break;
     default:  bad("unknown option");
     }
 }
@@ -85,11 +100,15 @@ void load_options_parse(struct load_options *opt, int argc, char **argv)
 
     opt->conns = 64;
     opt->size = 64;
+    opt->depth = 1;
     opt->max_requests = 1000000000;
     opt->duration_ns = 2000000000;
     opt->warmup_ns = 200000000;
-    while ((option = getopt(argc, argv, "c:s:d:w:n:r:p:")) != -1) {
+    while ((option = getopt(argc, argv, "c:s:d:w:n:r:k:p:HCi")) != -1) {
         set_option(opt, option, optarg);
+    }
+    if (opt->churn && opt->idle) {
+        bad("-C and -i exclude each other");
     }
     if (optind != argc - 1) {
         bad("give one address, as 127.0.0.1:7000");

@@ -9,7 +9,6 @@
 #include "load.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,42 +39,41 @@ int64_t load_now(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
-int load_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
-}
-
-static int64_t server_cpu(pid_t pid)
+static int64_t cpu_of(pid_t pid)
 {
     clockid_t id;
-    int       err;
+    int       err = clock_getcpuclockid(pid, &id);
 
-    if (pid == 0) {
-        return -1;
-    }
-    err = clock_getcpuclockid(pid, &id);
     if (err != 0) {
         load_die("the CPU clock of process %d: %s", (int)pid, strerror(err));
     }
     return read_clock(id);
 }
 
-void load_window_open(struct load_window *w, pid_t pid)
+static int64_t server_cpu(const struct load_options *opt)
+{
+    int64_t sum = opt->npids == 0 ? -1 : 0;
+
+    for (int i = 0; i < opt->npids; i++) {
+        sum += cpu_of(opt->pids[i]);
+    }
+    return sum;
+}
+
+void load_window_open(struct load_window *w, const struct load_options *opt)
 {
     w->open = true;
-    w->server_begin = server_cpu(pid);
+    w->server_begin = server_cpu(opt);
     w->client_begin = read_clock(CLOCK_PROCESS_CPUTIME_ID);
     w->begin = load_now();
 }
 
-void load_window_close(struct load_window *w, pid_t pid)
+void load_window_close(struct load_window *w, const struct load_options *opt)
 {
     w->open = false;
     w->end = load_now();
     w->client_end = read_clock(CLOCK_PROCESS_CPUTIME_ID);
-    w->server_end = server_cpu(pid);
+    w->server_end = server_cpu(opt);
 }
 
 static int bucket_of(int64_t ns)
@@ -98,10 +96,10 @@ static double bucket_ns(int b)
     return shift == 0 ? b : ((double)(b - shift * LOAD_SUB) + 0.5) * (double)(UINT64_C(1) << shift);
 }
 
-void load_window_add(struct load_window *w, int64_t ns)
+void load_window_add(struct load_window *w, int64_t ns, long count)
 {
-    w->requests++;
-    w->hist[bucket_of(ns)]++;
+    w->requests += count;
+    w->hist[bucket_of(ns)] += (uint32_t)count;
     if (ns > w->max_ns) {
         w->max_ns = ns;
     }
@@ -133,11 +131,11 @@ void load_window_print(const struct load_window *w, const struct load_options *o
     if (w->requests == 0) {
         load_die("no request was answered in %.2f s", seconds);
     }
-    printf("load connections=%ld size=%zu requests=%ld total=%ld seconds=%.3f rps=%.0f "
+    printf("load connections=%ld size=%zu depth=%zu requests=%ld total=%ld seconds=%.3f rps=%.0f "
            "p50_us=%.1f p90_us=%.1f p99_us=%.1f p999_us=%.1f max_us=%.1f client_cpu_us=%.3f",
-           opt->conns, opt->size, w->requests, total, seconds, (double)w->requests / seconds,
-           percentile_us(w, 0.5), percentile_us(w, 0.9), percentile_us(w, 0.99),
-           percentile_us(w, 0.999), (double)w->max_ns / 1e3,
+           opt->conns, opt->size, opt->depth, w->requests, total, seconds,
+           (double)w->requests / seconds, percentile_us(w, 0.5), percentile_us(w, 0.9),
+           percentile_us(w, 0.99), percentile_us(w, 0.999), (double)w->max_ns / 1e3,
            per_request_us(w, w->client_begin, w->client_end));
     if (w->server_begin >= 0) {
         printf(" server_cpu_us=%.3f", per_request_us(w, w->server_begin, w->server_end));

@@ -247,6 +247,7 @@ func rowParked() {
 // ---- the command line
 
 var rows = map[string]func(){
+	"hello":      func() { report("hello", 0, "us") },
 	"yield":      rowYield,
 	"start_join": rowStartJoin,
 	"start_1000": rowStart1000,

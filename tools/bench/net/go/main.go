@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The echo server as one writes it in Go: one goroutine for each connection.
+// The servers as one writes them in Go: an echo with one goroutine for each connection, and
+// hello by net/http.
 //
-//	go_echo [PROCS] ADDRESS
+//	go_net echo|http PROCS ADDRESS
 package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
 )
 
 func die(status int, format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "go_echo: "+format+"\n", args...)
+	fmt.Fprintf(os.Stderr, "go_net: "+format+"\n", args...)
 	os.Exit(status)
 }
 
@@ -32,22 +35,7 @@ func echo(c net.Conn) {
 	}
 }
 
-func main() {
-	if len(os.Args) < 2 || len(os.Args) > 3 {
-		die(2, "usage: go_echo [PROCS] ADDRESS")
-	}
-	if len(os.Args) == 3 {
-		n, err := strconv.Atoi(os.Args[1])
-		if err != nil || n < 1 {
-			die(2, "procs %s: give a number from 1", os.Args[1])
-		}
-		runtime.GOMAXPROCS(n)
-	}
-	l, err := net.Listen("tcp", os.Args[len(os.Args)-1])
-	if err != nil {
-		die(1, "%v", err)
-	}
-	fmt.Printf("listening on %s\n", l.Addr())
+func serveEcho(l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -55,4 +43,32 @@ func main() {
 		}
 		go echo(c)
 	}
+}
+
+func serveHTTP(l net.Listener) {
+	http.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "Hello, World!")
+	})
+	die(1, "%v", http.Serve(l, nil))
+}
+
+func main() {
+	if len(os.Args) != 4 || os.Args[1] != "echo" && os.Args[1] != "http" {
+		die(2, "usage: go_net echo|http PROCS ADDRESS")
+	}
+	n, err := strconv.Atoi(os.Args[2])
+	if err != nil || n < 1 {
+		die(2, "procs %s: give a number from 1", os.Args[2])
+	}
+	runtime.GOMAXPROCS(n)
+	l, err := net.Listen("tcp", os.Args[3])
+	if err != nil {
+		die(1, "%v", err)
+	}
+	fmt.Printf("listening on %s\n", l.Addr())
+	if os.Args[1] == "http" {
+		serveHTTP(l)
+	}
+	serveEcho(l)
 }

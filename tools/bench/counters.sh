@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# System calls per echoed request: counted by the kernel through perf where that is allowed, which
-# costs the server next to nothing, else by strace, which slows it down.  The count covers the whole
-# load, set-up included, and is divided by all its requests.  Sourced by run.
+# What a request costs besides time.  System calls: counted by the kernel through perf where that is
+# allowed, which costs the server next to nothing, else by strace, which slows it down; the count
+# covers the whole load, set-up included, and is divided by all its requests.  Wake-ups, steals and
+# allocations: counted by weft itself over a second load, the first being warm-up.  Sourced by run.
 
 # System calls by kind: the numbers of x86-64 for perf, the names for strace.
 syscall_kinds=(epoll_wait read write futex sleep)
@@ -36,9 +37,8 @@ count_by_perf()
         event+=(-e raw_syscalls:sys_enter --filter "$(filter_of "$kind")")
     done
     # perf runs the load itself, so that the count ends with it.
-    timeout -k 5 150 perf stat -x, -o "$work/perf" "${event[@]}" -p "$server_pid" -- \
-        "${net_pin[@]}" "$bin/bench_load" -c "$net_conns" -d "$seconds" -w "$warmup" \
-        -p "$server_pid" "$server_at" >"$work/figures" 2>"$work/words" || return 1
+    perf stat -x, -o "$work/perf" "${event[@]}" -p "$server_pid" -- "${load[@]}" \
+        >"$work/figures" 2>"$work/words" || return 1
     grep ',raw_syscalls:sys_enter,' "$work/perf" | cut -d, -f1 |
         paste -d' ' <(printf '%s\n' total "${syscall_kinds[@]}") - >"$work/calls"
 }
@@ -65,7 +65,8 @@ count_by_strace()
         echo "strace said: $line" >"$work/words"
         return 1
     fi
-    load || { kill -INT "$tracer"; wait "$tracer"; return 1; }
+    "${load[@]}" >"$work/figures" 2>"$work/words" ||
+        { kill -INT "$tracer"; wait "$tracer"; return 1; }
     kill -INT "$tracer"
     wait "$tracer" || true
     exec {attached}<&-
@@ -77,43 +78,42 @@ count_by_strace()
         "$work/strace" >>"$work/calls"
 }
 
-note_calls() # ROW PEER
+# ROW SETTING PEER
+use_syscalls()
 {
     local kind calls total
-    total=$(figure total)
-    while read -r kind calls; do
-        note "$1" "$counter" "$2" "$kind" \
-            "$(awk -v c="$calls" -v t="$total" 'BEGIN { printf "%.5f", c / t }')" calls
-    done <"$work/calls"
-}
-
-measure_syscalls() # ROW PEER
-{
-    server_command "$2"
-    [ ${#server[@]} -gt 0 ] || return 0
-    if ! start_server; then
-        failed "$1: the server ${server[*]} did not say where it listens" "$work/server-words"
-    elif ! "count_by_$counter"; then
-        failed "$1: counting the system calls of ${server[*]}" "$work/words"
-    else
-        note_calls "$1" "$2"
-    fi
-    stop_server
-}
-
-run_syscalls() # ROW
-{
-    local rep peer
     choose_counter
     if [ "$counter" = none ]; then
         echo "neither perf nor strace can count system calls here: $1 stays empty" >&2
         return 0
     fi
-    net_row "$1"
-    [ "$net_workers" -le ${#cpus[@]} ] || return 0
-    for ((rep = 0; rep < reps; rep++)); do
-        for peer in "${net_servers[@]}"; do
-            measure_syscalls "$1" "$peer"
-        done
-    done
+    "count_by_$counter" || return 1
+    total=$(figure total)
+    while read -r kind calls; do
+        note "$1" "$counter" "$3" "$kind" \
+            "$(awk -v c="$calls" -v t="$total" 'BEGIN { printf "%.5f", c / t }')" calls
+    done <"$work/calls"
+}
+
+# The server's own counters, "name=value" a line.
+read_counters()
+{
+    local line to
+    exec {to}<>"/dev/tcp/${counters_at%:*}/${counters_at##*:}" && read -r -t 10 -u "$to" line
+    exec {to}<&-
+    tr ' ' '\n' <<<"$line"
+}
+
+# ROW SETTING PEER
+use_counters()
+{
+    local name value
+    "${load[@]}" >"$work/figures" 2>"$work/words" && read_counters >"$work/before" &&
+        "${load[@]}" >"$work/figures" 2>"$work/words" && read_counters >"$work/after" || return 1
+    paste -d= "$work/before" "$work/after" | awk -F= -v total="$(figure total)" '
+        $1 == $3 && $1 != "" { printf "%s %.6f\n", $1, ($4 - $2) / total }' >"$work/counts"
+    [ -s "$work/counts" ] || { echo "the server told no counters" >"$work/words"; return 1; }
+    while read -r name value; do
+        note "$1" - "$3" "$name" "$value" count
+    done <"$work/counts"
 }
