@@ -9,7 +9,8 @@
 # System calls by kind: the numbers of x86-64 for perf, the names for strace.
 syscall_kinds=(epoll_wait read write futex sleep)
 declare -A syscall_ids=(
-    [epoll_wait]='232 281 441' [read]='0 19 45 47' [write]='1 20 44 46' [futex]='202' [sleep]='35 230'
+    [epoll_wait]='232 281 441' [read]='0 19 45 47' [write]='1 20 44 46' [futex]='202'
+    [sleep]='35 230'
 )
 declare -A syscall_names=(
     [epoll_wait]='epoll_wait epoll_pwait epoll_pwait2' [read]='read readv recvfrom recvmsg'

@@ -68,9 +68,9 @@ build_fiber()
 {
     local program=$bin/bench_fiber_compute header=/usr/include/boost/fiber/all.hpp
     [ -e "$header" ] && command -v g++ >/dev/null || return 0
-    version[fiber]=$(sed -n 's/^#define BOOST_LIB_VERSION "\(.*\)"/\1/p' /usr/include/boost/version.hpp |
-        tr _ .)
-    is_fresh "$program" "${version[fiber]}" "$here/compute/fiber" "$here/compute/bench.h" && return 0
+    version[fiber]=$(sed -n 's/^#define BOOST_LIB_VERSION "\(.*\)"/\1/p' \
+        /usr/include/boost/version.hpp | tr _ .)
+    is_fresh "$program" "${version[fiber]}" "$here/compute"/{fiber,bench.h} && return 0
     [ "$smoke" -eq 0 ] || return 0
     say "building the peers on Boost.Fiber"
     if g++ -std=c++17 -O2 -DNDEBUG -o "$program" "$here/compute/fiber/rows.cpp" \

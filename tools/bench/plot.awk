@@ -7,7 +7,8 @@ BEGIN {
     width = 880
     left = 70; right = 225; top = 44; bottom = 62
     split("weft go fiber tokio epoll epoll-2 uring uv thread nginx", order, " ")
-    split("#c0392b #2980b9 #8e44ad #d68910 #566573 #a6acaf #16a085 #7d6608 #af7ac5 #1e8449", shade, " ")
+    split("#c0392b #2980b9 #8e44ad #d68910 #566573 #a6acaf #16a085 #7d6608 #af7ac5 #1e8449", \
+        shade, " ")
     for (i = 1; i in order; i++) {
         colour[order[i]] = shade[i]
     }
@@ -22,8 +23,9 @@ function begin(file, caption, section)
 {
     out = folder "/" file
     printf "%s\tplots/%s\t%s\n", section, file, caption
-    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" " \
-        "font-size=\"12\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", width, height >out
+    printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" " \
+        "font-family=\"sans-serif\" font-size=\"12\">\n" \
+        "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n", width, height >out
     label(left, 22, caption, "start", 15)
 }
 
@@ -36,14 +38,14 @@ function finish()
 function label(x, y, text, anchor, size)
 {
     gsub(/&/, "\\&amp;", text); gsub(/</, "\\&lt;", text)
-    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%d\">%s</text>\n", x, y, anchor,
-        size, text >out
+    printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%d\">%s</text>\n",
+        x, y, anchor, size, text >out
 }
 
 function rule(x1, y1, x2, y2, stroke)
 {
-    printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n", x1, y1, x2, y2,
-        stroke >out
+    printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>\n",
+        x1, y1, x2, y2, stroke >out
 }
 
 function legend(peer, i)
@@ -83,56 +85,69 @@ function height_of(v)
 
 function tip(x, y, w, h, fill, text)
 {
-    printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"><title>%s</title></rect>\n",
-        x, y, w, h, fill, text >out
+    printf "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\">" \
+        "<title>%s</title></rect>\n", x, y, w, h, fill, text >out
 }
 
 # ---- bars: groups of peers
 
-# bar[g, p] for groups 1 .. ng with the names group[g]; absent: not measured.
-function bars(file, caption, section, ng, list, unit, np, g, p, room, x, used, low, high)
+# The span of bar[g, peer] for groups 1 .. ng: low_bar and high_bar; 0 if there is none.
+function span(ng, list, np, g, p)
 {
     np = split(list, shown, " ")
-    low = 1e30; high = 0
+    low_bar = 1e30; high_bar = 0
+    split("", used)
     for (g = 1; g <= ng; g++) {
         for (p = 1; p <= np; p++) {
             if ((g, shown[p]) in bar) {
                 used[p] = 1
-                low = bar[g, shown[p]] < low ? bar[g, shown[p]] : low
-                high = bar[g, shown[p]] > high ? bar[g, shown[p]] : high
+                low_bar = bar[g, shown[p]] < low_bar ? bar[g, shown[p]] : low_bar
+                high_bar = bar[g, shown[p]] > high_bar ? bar[g, shown[p]] : high_bar
             }
         }
     }
-    if (high == 0) {
-        return
-    }
-    height = 420
-    begin(file, caption, section)
-    scale_log(low, high)
-    room = (width - left - right) / ng
-    for (g = 1; g <= ng; g++) {
-        for (p = 1; p <= np; p++) {
-            if ((g, shown[p]) in bar) {
-                x = left + room * (g - 1) + room * 0.1 + room * 0.8 * (p - 1) / np
-                tip(x, height_of(bar[g, shown[p]]), room * 0.8 / np, height - bottom - height_of(bar[g, shown[p]]),
-                    colour[shown[p]], name[shown[p]] ", " group[g] ": " number(bar[g, shown[p]]) " " unit)
-            }
-        }
-        label(left + room * (g - 0.5), height - bottom + 16 + 14 * ((g + 1) % 2), group[g], "middle", 11)
-    }
+    return high_bar > 0 ? np : 0
+}
+
+function one_group(g, np, unit, room, x, y, p)
+{
     for (p = 1; p <= np; p++) {
-        if (p in used) {
-            legend(shown[p], ++nlegend)
+        if ((g, shown[p]) in bar) {
+            x = left + room * (g - 1) + room * 0.1 + room * 0.8 * (p - 1) / np
+            y = height_of(bar[g, shown[p]])
+            tip(x, y, room * 0.8 / np, height - bottom - y, colour[shown[p]],
+                name[shown[p]] ", " group[g] ": " number(bar[g, shown[p]]) " " unit)
         }
     }
-    nlegend = 0
-    finish()
+    y = height - bottom + 16 + 14 * ((g + 1) % 2) # every other name lower: they are wide
+    label(left + room * (g - 0.5), y, group[g], "middle", 11)
+}
+
+# bar[g, peer] for groups 1 .. ng with the names group[g]; absent: not measured.  Takes them all.
+function bars(file, caption, section, ng, list, unit, np, g, p, k)
+{
+    np = span(ng, list)
+    if (np > 0) {
+        height = 420
+        begin(file, caption, section)
+        scale_log(low_bar, high_bar)
+        for (g = 1; g <= ng; g++) {
+            one_group(g, np, unit, (width - left - right) / ng)
+        }
+        for (p = 1; p <= np; p++) {
+            if (p in used) {
+                legend(shown[p], ++k)
+            }
+        }
+        finish()
+    }
     split("", bar)
 }
 
 function plot_compute(procs, list, n, i, p, g, base, m)
 {
-    n = split("yield start_join start_1000 fib27 fib38 pingpong chan128 select4 mutex mutex100 skynet sleeps timer", list, " ")
+    n = split_measured("yield start_join start_1000 fib27 fib38 pingpong chan128 select4 " \
+        "mutex mutex100 skynet sleeps timer", list)
     split("weft fiber tokio", shown, " ")
     for (i = 1; i <= n; i++) {
         base = med(list[i], procs, "go", "value")
@@ -167,7 +182,8 @@ function plot_servers(section, file, metric, what, list, all, n, i, k, m, v)
         }
     }
     if (n > 0) {
-        bars(file, what, section, n, "weft go epoll epoll-2 uring uv tokio thread nginx", "us")
+        bars(file, what " (logarithmic)", section, n,
+            "weft go epoll epoll-2 uring uv tokio thread nginx", "us")
     }
 }
 
@@ -189,9 +205,11 @@ function curve(row, prefix, peer, metric, sizes, n, i, v, points)
 
 function along(size)
 {
-    return left + 10 + (width - left - right - 20) * (log(size) - first_size) / (last_size - first_size)
+    return left + 10 + (width - left - right - 20) * (log(size) - first_size) / \
+        (last_size - first_size)
 }
 
+# The curves of the row `grow`, of the figure in `row` and `metric`.
 function lines(file, caption, grow, row, prefix, metric, list, sizes, np, n, i, p, v, low, high)
 {
     np = split(peers_of[grow], list, " ")
@@ -221,14 +239,26 @@ function lines(file, caption, grow, row, prefix, metric, list, sizes, np, n, i, 
     finish()
 }
 
+function coroutines(file, caption, figure)
+{
+    lines(file, caption ", by the number of coroutines (logarithmic)", "grow_coroutines", figure,
+        "n", "value")
+}
+
+function connections(file, caption, metric)
+{
+    lines(file, caption ", by the number of connections (logarithmic)", "grow_connections",
+        "grow_connections", "", metric)
+}
+
 END {
     plot_compute(1)
     plot_compute(2)
-    plot_servers("net", "network-cpu.svg", "server_cpu_us", "64-byte echo: server CPU per request, us (logarithmic)")
-    plot_servers("net", "network-p99.svg", "p99_us", "64-byte echo: p99, us (logarithmic)")
-    plot_servers("http", "http-cpu.svg", "server_cpu_us", "HTTP hello: server CPU per request, us (logarithmic)")
-    lines("coroutines-start.svg", "Start and park, ns, by the number of coroutines", "grow_coroutines", "start_park", "n", "value")
-    lines("coroutines-memory.svg", "Resident bytes each, by the number of coroutines", "grow_coroutines", "parked_rss", "n", "value")
-    lines("connections-cpu.svg", "Server CPU per request, us, by the number of connections", "grow_connections", "grow_connections", "", "server_cpu_us")
-    lines("connections-p99.svg", "p99, us, by the number of connections", "grow_connections", "grow_connections", "", "p99_us")
+    plot_servers("net", "network-cpu.svg", "server_cpu_us", "Echo: server CPU per request, us")
+    plot_servers("net", "network-p99.svg", "p99_us", "Echo: p99, us")
+    plot_servers("http", "http-cpu.svg", "server_cpu_us", "HTTP: server CPU per request, us")
+    coroutines("coroutines-start.svg", "Start and park, ns each", "start_park")
+    coroutines("coroutines-memory.svg", "Resident bytes each", "parked_rss")
+    connections("connections-cpu.svg", "Server CPU per request, us", "server_cpu_us")
+    connections("connections-p99.svg", "p99, us", "p99_us")
 }

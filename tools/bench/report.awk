@@ -26,6 +26,24 @@ function goal_text(row, procs, a, s)
     return (a > 0 ? a : "") (a > 0 && s > 0 ? ", " : "") (s > 0 ? s " of Go" : "")
 }
 
+# A table's head: the columns' names, separated as they are in a row.
+function head(names, columns, n, line)
+{
+    for (n = split(names, columns, " [|] "); n > 0; n--) {
+        line = line "|---"
+    }
+    print "| " names " |\n" line "|"
+}
+
+# A heading, and a paragraph below it.
+function section_head(heading, words)
+{
+    printf "\n## %s\n\n", heading
+    if (words != "") {
+        print words "\n"
+    }
+}
+
 # The least of the peers' medians, of those with stacks or of all; sets best_peer.
 function best_of(row, setting, stacks_only, i, m, best)
 {
@@ -86,10 +104,10 @@ function two_settings(row)
     compute_row(row, 2)
 }
 
-function compute_head(what)
+function compute_head()
 {
-    print "| " what " | Ps | weft | Go | Boost.Fiber | tokio | weft / best with stacks | fastest | goal | reached |"
-    print "|---|---|---|---|---|---|---|---|---|---|"
+    head("what | Ps | weft | Go | Boost.Fiber | tokio | weft / best with stacks | fastest | " \
+        "goal | reached")
 }
 
 function compute_table(list, n, i)
@@ -98,14 +116,15 @@ function compute_table(list, n, i)
     if (n == 0) {
         return
     }
-    print "\n## Compute\n\nWall time per operation; less is better. P: a processor of the scheduler." \
-        " tokio's tasks have no\nstacks: it is shown, but the ratio is to the best that has.\n"
-    compute_head("what")
+    section_head("Compute", "Wall time per operation; less is better. P: a processor of the " \
+        "scheduler. tokio's tasks\nhave no stacks: it is shown, but the ratio is to the best with.")
+    compute_head()
     for (i = 1; i <= n; i++) {
         two_settings(list[i])
     }
     if ("sleeps_ideal" in have) {
-        printf "\nThe unluckiest of the 100,000 has %s ms to sleep.\n", plain("sleeps_ideal", 1, "weft", "value")
+        printf "\nThe unluckiest of the 100,000 has %s ms to sleep.\n",
+            plain("sleeps_ideal", 1, "weft", "value")
     }
     speedup("fib27"); speedup("fib38"); speedup("skynet")
     show_plots("compute")
@@ -124,10 +143,12 @@ function wake_row(row, floor, w, f)
     w = med(row, 2, "weft", "value"); f = med(floor, "-", "floor", "value")
     printf "| %s | %s | %s | %s | %s | ", title[row], cell(row, 2, "weft", "value"),
         cell(row, 2, "go", "value"), cell(floor, "-", "floor", "value"), ratio(w, f)
-    if (row == "wake_1ms") {
-        print "1.2 of the futex | " (w < 0 || f <= 0 ? dash : ratio(w, f) + 0 <= 1.2 ? "yes" : "no") " |"
-    } else {
+    if (row != "wake_1ms") {
         print goal_text(row, 2) " | " verdict(row, 2, w, -1) " |"
+    } else if (w < 0 || f <= 0) {
+        print "1.2 of the futex | " dash " |"
+    } else {
+        print "1.2 of the futex | " (ratio(w, f) + 0 <= 1.2 ? "yes" : "no") " |"
     }
 }
 
@@ -136,14 +157,15 @@ function wake_table()
     if (!("wake_3us" in have)) {
         return
     }
-    print "\n## Waking a parked coroutine\n\nBy one that stays busy, on 2 Ps, the other one idle: from the" \
-        " call to the woken one's first line, p50, us.\n"
-    print "| what | weft | Go | bare futex | weft / futex | goal | reached |\n|---|---|---|---|---|---|---|"
+    section_head("Waking a parked coroutine", "By one that stays busy, on 2 Ps, the other one " \
+        "idle: from the call to the woken one's first line, p50, us.")
+    head("what | weft | Go | bare futex | weft / futex | goal | reached")
     wake_row("wake_3us", "futex_busy_3us")
     wake_row("wake_100us", "futex_busy_100us")
     wake_row("wake_1ms", "futex_busy_1ms")
-    printf "\nWhile one is busy and the other asleep, all other threads use %s us of CPU per ms (Go: %s).\n",
-        plain("wake_1ms_burn", 2, "weft", "value"), plain("wake_1ms_burn", 2, "go", "value")
+    printf "\nWhile one is busy and the other asleep, all other threads use %s us of CPU per ms " \
+        "(Go: %s).\n", plain("wake_1ms_burn", 2, "weft", "value"),
+        plain("wake_1ms_burn", 2, "go", "value")
 }
 
 function parked_table(list, n, i)
@@ -151,14 +173,14 @@ function parked_table(list, n, i)
     if (!("parked_rss" in have)) {
         return
     }
-    print "\n## A million coroutines parked\n\n(or as many as this machine's memory holds)\n"
-    compute_head("what")
+    section_head("A million coroutines parked", "Or as many as this machine's memory holds.")
+    compute_head()
     n = split(figures_of["parked"], list, " ")
     for (i = 1; i <= n; i++) {
         two_settings(list[i])
     }
-    print "\nStart and park is to stay within 700 ns of a bare stack's guard and first touch, measured in turn"
-    printf "with it: %s ns here.\n", plain("guard_touch", "-", "floor", "value")
+    print "\nStart and park is to stay within 700 ns of a bare stack's guard and first touch,"
+    printf "measured in turn with it: %s ns here.\n", plain("guard_touch", "-", "floor", "value")
 }
 
 function floor_table(list, n, i)
@@ -167,7 +189,8 @@ function floor_table(list, n, i)
     if (n == 0) {
         return
     }
-    print "\n## What the machine itself charges\n\n| what | median (least to greatest) |\n|---|---|"
+    section_head("What the machine itself charges")
+    head("what | median (least to greatest)")
     for (i = 1; i <= n; i++) {
         printf "| %s | %s |\n", title[list[i]], cell(list[i], "-", "floor", "value")
     }
@@ -190,8 +213,8 @@ function net_line(row, setting, peer, base)
 function net_row(row, list, n, k, setting)
 {
     printf "\n### %s\n\nGoal: %s.\n\n", title[row], aim[row]
-    print "| server | its CPU, us per request | to hand-written | requests/s | p50, us | p99, us | p99.9, us |"
-    print "|---|---|---|---|---|---|---|"
+    head("server | its CPU, us per request | to hand-written | requests/s | p50, us | p99, us | " \
+        "p99.9, us")
     n = split(peers_of[row], list, " ")
     for (k = 1; k <= n; k++) {
         setting = size_of[row]
@@ -199,31 +222,33 @@ function net_row(row, list, n, k, setting)
     }
 }
 
-function net_section(section, head, list, n, i)
+function net_section(section, heading, words, list, n, i)
 {
     n = split_measured(rows_of[section], list)
     if (n == 0) {
         return
     }
-    print head
+    section_head(heading, words)
     for (i = 1; i <= n; i++) {
         net_row(list[i])
     }
     show_plots(section)
 }
 
-function idle_table(list, n, k)
+function idle_table(list, n, k, size)
 {
     if (!("idle" in have)) {
         return
     }
-    printf "\n## Idle connections\n\n%s. Resident memory against what the server had before the first of them.\n", title["idle"]
-    printf "Goal: %s.\n\n| server | resident bytes per connection | CPU, us per second |\n|---|---|---|\n", aim["idle"]
+    section_head("Idle connections", title["idle"] ". Resident memory is counted from before the " \
+        "first of them came. Goal: " aim["idle"] ".")
+    head("server | resident bytes per connection | CPU, us per second")
+    size = size_of["idle"]
     n = split(peers_of["idle"], list, " ")
     for (k = 1; k <= n; k++) {
-        if (med("idle", size_of["idle"], list[k], "rss_bytes") >= 0) {
-            printf "| %s | %s | %s |\n", name[list[k]], cell("idle", size_of["idle"], list[k], "rss_bytes"),
-                cell("idle", size_of["idle"], list[k], "idle_cpu_us")
+        if (med("idle", size, list[k], "rss_bytes") >= 0) {
+            printf "| %s | %s | %s |\n", name[list[k]], cell("idle", size, list[k], "rss_bytes"),
+                cell("idle", size, list[k], "idle_cpu_us")
         }
     }
 }
@@ -249,9 +274,8 @@ function syscall_table(list, all, n, m, i, k)
     if (n == 0) {
         return
     }
-    print "\n## System calls per request, 64 connections\n"
-    print "| workers | server | all | epoll_wait | read | write | futex | sleep | goal |"
-    print "|---|---|---|---|---|---|---|---|---|"
+    section_head("System calls per request, 64 connections")
+    head("workers | server | all | epoll_wait | read | write | futex | sleep | goal")
     for (i = 1; i <= n; i++) {
         m = split(peers_of[list[i]], all, " ")
         for (k = 1; k <= m; k++) {
@@ -267,10 +291,10 @@ function counter_table(list, kinds, n, m, i, j, line)
     if (n == 0) {
         return
     }
-    print "\n## Inside weft, per request, 64 connections\n\nCounted by weft itself over a second load, the first being" \
-        " warm-up; connections included.\n"
-    print "| workers | coroutine switches | epoll_wait | threads woken | threads parked | steals | allocations | goal |"
-    print "|---|---|---|---|---|---|---|---|"
+    section_head("Inside weft, per request, 64 connections", "Counted by weft itself over a " \
+        "second load, the first being warm-up; connections included.")
+    head("workers | coroutine switches | epoll_wait | threads woken | threads parked | steals | " \
+        "allocations | goal")
     for (i = 1; i <= n; i++) {
         line = "| " title[list[i]]
         m = split("switches polls wakes parks steals allocs", kinds, " ")
@@ -289,62 +313,64 @@ function start_table(list, n, k)
     if (!("start" in have)) {
         return
     }
-    print "\n## Start-up and size\n\nFrom exec to the first line of the first coroutine, and to listening; the program" \
-        " without symbols.\n"
-    print "| | first coroutine, us | its program, bytes | listening, us | its program, bytes |\n|---|---|---|---|---|"
+    section_head("Start-up and size", "From exec to the first line of the first coroutine, and " \
+        "to listening; the program without symbols.")
+    head("what | first coroutine, us | its program, bytes | listening, us | its program, bytes")
     n = split("floor " peers_of["start"], list, " ")
     name["floor"] = "C, main alone"
     for (k = 1; k <= n; k++) {
-        if (med("start", "-", list[k], "coroutine") >= 0 || med("start", "-", list[k], "listening") >= 0) {
-            printf "| %s | %s | %s | %s | %s |\n", name[list[k]], cell("start", "-", list[k], "coroutine"),
-                plain("start", "-", list[k], "coroutine_bytes"), cell("start", "-", list[k], "listening"),
-                plain("start", "-", list[k], "listening_bytes")
+        start_line(list[k])
+    }
+}
+
+function start_line(peer)
+{
+    if (med("start", "-", peer, "coroutine") >= 0 || med("start", "-", peer, "listening") >= 0) {
+        printf "| %s | %s | %s | %s | %s |\n", name[peer], cell("start", "-", peer, "coroutine"),
+            plain("start", "-", peer, "coroutine_bytes"), cell("start", "-", peer, "listening"),
+            plain("start", "-", peer, "listening_bytes")
+    }
+}
+
+# A line for each size of the row `grow`: the figure in `row` and `metric`, by its peers.
+function growth_lines(what, grow, row, prefix, metric, sizes, list, n, m, i, k, line)
+{
+    n = split(size_of[grow], sizes, " ")
+    m = split(peers_of[grow], list, " ")
+    for (i = 1; i <= n; i++) {
+        line = "| " what " | " sizes[i]
+        for (k = 1; k <= m; k++) {
+            line = line " | " cell(row, prefix sizes[i], list[k], metric)
         }
+        print line " |"
     }
 }
 
-function growth_line(what, row, prefix, metric, list, size, columns, line, k, n)
+function growth_head(heading, words, grow, list, n, k, names)
 {
-    n = split(list, columns, " ")
-    line = "| " what " | " size
+    section_head(heading, words)
+    n = split(peers_of[grow], list, " ")
     for (k = 1; k <= n; k++) {
-        line = line " | " cell(row, prefix size, columns[k], metric)
+        names = names " | " name[list[k]]
     }
-    print line " |"
+    head("what | how many" names)
 }
 
-function growth_head(what, list, columns, n, k, line, rule)
-{
-    n = split(list, columns, " ")
-    line = "| what | " what; rule = "|---|---"
-    for (k = 1; k <= n; k++) {
-        line = line " | " name[columns[k]]
-        rule = rule "|---"
-    }
-    print line " |\n" rule "|"
-}
-
-function growth_table(sizes, n, i)
+function growth_tables()
 {
     if ("grow_coroutines" in have) {
-        print "\n## As coroutines grow in number\n"
-        growth_head("coroutines", peers_of["grow_coroutines"])
-        n = split(size_of["grow_coroutines"], sizes, " ")
-        for (i = 1; i <= n; i++) {
-            growth_line("start and park, ns", "start_park", "n", "value", peers_of["grow_coroutines"], sizes[i])
-            growth_line("wake and end, ns", "wake_end", "n", "value", peers_of["grow_coroutines"], sizes[i])
-            growth_line("resident bytes", "parked_rss", "n", "value", peers_of["grow_coroutines"], sizes[i])
-        }
+        growth_head("As coroutines grow in number", "On 1 P.", "grow_coroutines")
+        growth_lines("start and park, ns", "grow_coroutines", "start_park", "n", "value")
+        growth_lines("wake and end, ns", "grow_coroutines", "wake_end", "n", "value")
+        growth_lines("resident bytes", "grow_coroutines", "parked_rss", "n", "value")
         show_plots("grow_coroutines")
     }
     if ("grow_connections" in have) {
-        print "\n## As connections grow in number\n\n1 worker, client on the same core.\n"
-        growth_head("connections", peers_of["grow_connections"])
-        n = split(size_of["grow_connections"], sizes, " ")
-        for (i = 1; i <= n; i++) {
-            growth_line("server CPU per request, us", "grow_connections", "", "server_cpu_us", peers_of["grow_connections"], sizes[i])
-            growth_line("p99 / us", "grow_connections", "", "p99_us", peers_of["grow_connections"], sizes[i])
-        }
+        growth_head("As connections grow in number", "1 worker, client on the same core.",
+            "grow_connections")
+        growth_lines("server CPU per request, us", "grow_connections", "grow_connections", "",
+            "server_cpu_us")
+        growth_lines("p99, us", "grow_connections", "grow_connections", "", "p99_us")
         show_plots("grow_connections")
     }
 }
@@ -353,7 +379,8 @@ function growth_table(sizes, n, i)
 
 function runs_table(i, part)
 {
-    print "\n## When each row was measured\n\n| row | begun | revision | runs | load average before |\n|---|---|---|---|---|"
+    section_head("When each row was measured")
+    head("row | begun | revision | runs | load average before")
     for (i = 1; i <= nmeasured; i++) {
         split(measured[i], part, "\t")
         printf "| %s | %s | %s | %s | %s |\n", part[2], part[3], part[4], part[5], part[6]
@@ -361,16 +388,17 @@ function runs_table(i, part)
 }
 
 END {
-    print "# Benchmarks\n\nWritten by `tools/bench/run`; run it to measure your own machine. Each figure is a median with, in"
-    print "brackets, the least and the greatest; peers are run in turn, and every program checked its own result."
-    print "Absolute figures move from machine to machine: the ratios to a peer in the same run are what counts.\n"
+    print "# Benchmarks\n\nWritten by `tools/bench/run`; run it to measure your own machine. Each"
+    print "figure is a median with, in brackets, the least and the greatest; peers run in turn, and"
+    print "every program checked its own result. Absolute figures move from machine to machine: the"
+    print "ratios to a peer in the same run are what counts.\n"
     while ((getline line < machine) > 0) {
         print line
     }
     compute_table(); wake_table(); parked_table(); floor_table()
-    net_section("net", "\n## Network: 64-byte echo over loopback\n\nOne client for all, hand-written, one request in" \
-        " flight on each connection, every byte checked.")
-    net_section("http", "\n## HTTP: hello over loopback\n\nweft and the hand-written server parse with http_parser;" \
-        " every byte of every answer is checked.")
-    idle_table(); syscall_table(); counter_table(); start_table(); growth_table(); runs_table()
+    net_section("net", "Network: 64-byte echo over loopback", "One client for all, hand-written, " \
+        "one request in flight on each connection, every byte checked.")
+    net_section("http", "HTTP: hello over loopback", "weft and the hand-written server parse " \
+        "with http_parser; every byte of every answer is checked.")
+    idle_table(); syscall_table(); counter_table(); start_table(); growth_tables(); runs_table()
 }

@@ -116,12 +116,8 @@ static int reply(struct worker *w, struct conn *c, const char *p, size_t n)
     return (size_t)sent == n ? 0 : keep_rest(w, c, p + sent, n - (size_t)sent);
 }
 
-static int echo(struct worker *w, struct conn *c, size_t n)
-{
-    return reply(w, c, w->buf, n);
-}
-
-static int answer(struct worker *w, struct conn *c, size_t n)
+#ifdef HELLO_PARSER
+static int serve_bytes(struct worker *w, struct conn *c, size_t n)
 {
     long answers = hello_read(&c->http, w->buf, n);
 
@@ -131,8 +127,12 @@ static int answer(struct worker *w, struct conn *c, size_t n)
     n = hello_write(w->out, sizeof(w->out), answers);
     return n == 0 ? 0 : reply(w, c, w->out, n);
 }
-
-static int (*serve_bytes)(struct worker *w, struct conn *c, size_t n);
+#else
+static int serve_bytes(struct worker *w, struct conn *c, size_t n)
+{
+    return reply(w, c, w->buf, n);
+}
+#endif
 
 static int readable(struct worker *w, struct conn *c)
 {
@@ -186,26 +186,21 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* epoll_server echo|http THREADS IPV4:PORT */
+/* epoll_server THREADS IPV4:PORT */
 int main(int argc, char **argv)
 {
-    if (argc != 4 || (strcmp(argv[1], "echo") != 0 && strcmp(argv[1], "http") != 0)) {
-        fprintf(stderr, "usage: " PROGRAM " echo|http THREADS IPV4:PORT\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: " PROGRAM " THREADS IPV4:PORT\n");
         return 2;
     }
-    if (strcmp(argv[1], "http") == 0 && !HELLO_THERE) {
-        fprintf(stderr, PROGRAM ": built without http_parser: install libhttp-parser-dev\n");
-        return 2;
-    }
-    serve_bytes = strcmp(argv[1], "http") == 0 ? answer : echo;
-    nworkers = serve_threads(PROGRAM, argv[2]);
+    nworkers = serve_threads(PROGRAM, argv[1]);
     for (int i = 0; i < nworkers; i++) {
         workers[i].ep = epoll_create1(EPOLL_CLOEXEC);
         if (workers[i].ep < 0) {
             serve_die(PROGRAM, "epoll_create1");
         }
     }
-    listener.fd = serve_listen(PROGRAM, argv[3]);
+    listener.fd = serve_listen(PROGRAM, argv[2]);
     if (fcntl(listener.fd, F_SETFL, O_NONBLOCK) != 0 ||
         watch(&workers[0], &listener, EPOLL_CTL_ADD, EPOLLIN) != 0) {
         serve_die(PROGRAM, "epoll_ctl");

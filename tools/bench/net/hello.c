@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#if HELLO_THERE
+#ifdef HELLO_PARSER
 static int ended(http_parser *p)
 {
     ++*(long *)p->data;

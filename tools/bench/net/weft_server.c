@@ -9,7 +9,7 @@
 #include "hello.h"
 
 #include <errno.h>
-#include <signal.h>
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,35 +66,29 @@ void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t off)
 
 /* ---- one connection ------------------------------------------------------- */
 
-static void echo(void *arg)
-{
-    weft_conn   c = *(weft_conn *)arg;
-    const void *data;
-    ssize_t     n;
-
-    do {
-        n = weft_conn_borrow(c, &data, BUFFER);
-        if (n > 0) {
-            n = weft_conn_write(c, data, (size_t)n);
-        }
-    } while (n > 0);
-    weft_conn_close(c);
-}
-
-static ssize_t answer(weft_conn c, long answers)
+#ifdef HELLO_PARSER
+static ssize_t serve_bytes(weft_conn c, struct hello *h, const void *data, size_t n)
 {
     char    out[BUFFER];
-    ssize_t sent = 1;
+    long    answers = hello_read(h, data, n);
+    ssize_t sent = answers < 0 ? -EPROTO : 1;
 
     while (answers > 0 && sent > 0) {
-        size_t n = hello_write(out, sizeof(out), answers);
+        n = hello_write(out, sizeof(out), answers);
         answers -= (long)(n / (sizeof(HELLO_ANSWER) - 1));
         sent = weft_conn_write(c, out, n);
     }
     return sent;
 }
+#else
+static ssize_t serve_bytes(weft_conn c, struct hello *h, const void *data, size_t n)
+{
+    (void)h;
+    return weft_conn_write(c, data, n);
+}
+#endif
 
-static void http(void *arg)
+static void serve(void *arg)
 {
     weft_conn    c = *(weft_conn *)arg;
     struct hello h;
@@ -105,8 +99,7 @@ static void http(void *arg)
     do {
         n = weft_conn_borrow(c, &data, BUFFER);
         if (n > 0) {
-            long answers = hello_read(&h, data, (size_t)n);
-            n = answers < 0 ? answers : answer(c, answers);
+            n = serve_bytes(c, &h, data, (size_t)n);
         }
     } while (n > 0);
     weft_conn_close(c);
@@ -167,7 +160,7 @@ static void begin(struct service *s, const char *address, char said[WEFT_ADDR_MA
     }
 }
 
-static struct service main_service, counters = { .serve = tell };
+static struct service requests = { .serve = serve }, counters = { .serve = tell };
 
 static int run(void *arg)
 {
@@ -175,36 +168,31 @@ static int run(void *arg)
     int  err;
 
     begin(&counters, "127.0.0.1:0", counters_at);
-    begin(&main_service, arg, at);
+    begin(&requests, arg, at);
     err = weft_go(accept_all, &counters, 0);
     if (err < 0) {
         die("weft_go", err);
     }
     printf("counters at %s listening on %s\n", counters_at, at);
     fflush(stdout);
-    accept_all(&main_service);
+    accept_all(&requests);
     return 1;
 }
 
-/* weft_server echo|http PROCS ADDRESS */
+/* weft_server PROCS ADDRESS */
 int main(int argc, char **argv)
 {
     weft_options  opt = { .stack_size = STACK };
     struct rlimit r;
 
-    if (argc != 4 || (strcmp(argv[1], "echo") != 0 && strcmp(argv[1], "http") != 0)) {
-        fprintf(stderr, "usage: " PROGRAM " echo|http PROCS ADDRESS\n");
-        return 2;
-    }
-    main_service.serve = strcmp(argv[1], "http") == 0 ? http : echo;
-    if (main_service.serve == http && !HELLO_THERE) {
-        fprintf(stderr, PROGRAM ": built without http_parser: install libhttp-parser-dev\n");
+    if (argc != 3) {
+        fprintf(stderr, "usage: " PROGRAM " PROCS ADDRESS\n");
         return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
         r.rlim_cur = r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
-    opt.procs = atoi(argv[2]);
-    die("weft_run", weft_run(&opt, run, argv[3]));
+    opt.procs = atoi(argv[1]);
+    die("weft_run", weft_run(&opt, run, argv[2]));
 }

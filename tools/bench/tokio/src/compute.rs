@@ -465,7 +465,10 @@ async fn run(row: String, a: Args) {
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let mut a = Args { procs: 1, scale: 1, parked: 1000000 };
-    assert!(args.len() >= 2 && args.len() % 2 == 0, "give ROW [--procs N] [--scale N] [--parked N]");
+    assert!(
+        args.len() >= 2 && args.len() % 2 == 0,
+        "give ROW [--procs N] [--scale N] [--parked N]"
+    );
     for pair in args[2..].chunks(2) {
         let v: i64 = pair[1].parse().expect("give a number from 1");
         match pair[0].as_str() {
