@@ -48,3 +48,15 @@ install(FILES
     "${CMAKE_CURRENT_BINARY_DIR}/weft-config-version.cmake"
     DESTINATION ${weft_package_dir} COMPONENT dev
 )
+
+# gdb's commands, to source; and where gdb looks for what belongs to a library, by its path.  That
+# path is known when it is installed; who moves the tree afterwards sources the first one.
+set(weft_gdb_script "${CMAKE_CURRENT_SOURCE_DIR}/tools/gdb/weft-gdb.py")
+install(FILES "${weft_gdb_script}" DESTINATION ${CMAKE_INSTALL_DATADIR}/weft COMPONENT dev)
+install(CODE "
+    get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+    get_filename_component(libdir \"${CMAKE_INSTALL_LIBDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    get_filename_component(datadir \"${CMAKE_INSTALL_DATADIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    file(INSTALL \"${weft_gdb_script}\" DESTINATION \"\${datadir}/gdb/auto-load\${libdir}\"
+        RENAME \"libweft.so.${PROJECT_VERSION}-gdb.py\")
+    " COMPONENT dev)

@@ -205,6 +205,7 @@ static void reset(void)
 int wf_proc_start(int procs, int max_threads)
 {
     reset();
+    wf_clock_set(wf_now()); /* sysmon's first look comes later than the first waits */
     wf_glist_init(&S.global);
     S.procs = procs;
     S.max_threads = max_threads;

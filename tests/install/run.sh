@@ -26,10 +26,25 @@ install_and_move()
 {
     cmake --install "$build" --prefix "$work/first" >"$work/install.log" ||
         { cat "$work/install.log"; fail "cmake --install failed"; }
-    if grep -rIlE -- "$work/first|$build|boost" "$work/first" --include='*.pc' --include='*.cmake'; then
+    if grep -rIlE --include='*.pc' --include='*.cmake' -- "$work/first|$build|boost" "$work/first"; then
         fail "the files above name the prefix, the build folder or boost"
     fi
+    by_gdb
     mv "$work/first" "$prefix"
+}
+
+# Where the library lies as it was installed, gdb finds its commands by itself.
+by_gdb()
+{
+    local auto=$work/first/share/gdb/auto-load lib said
+    lib=$(readlink -f "$work/first/$libdir/libweft.so")
+    [ -f "$auto$lib-gdb.py" ] || fail "not installed: $auto$lib-gdb.py"
+    cmp "$root/tools/gdb/weft-gdb.py" "$work/first/share/weft/weft-gdb.py"
+    command -v gdb >/dev/null || return 0
+    said=$(gdb -batch -nx -iex "add-auto-load-scripts-directory $auto" \
+        -iex "add-auto-load-safe-path $auto" "$lib" -ex 'info coroutines' 2>&1 </dev/null) || true
+    [[ $said == *'no process: run the program'* ]] || fail "gdb does not load its script: $said"
+    echo "loads: the commands of gdb"
 }
 
 check_files()

@@ -34,7 +34,7 @@ static void descends(void *arg)
     wf_g *gp = wf_m_self()->gp;
 
     (void)arg;
-    descend(gp->stack.top - gp->stack.size);
+    check(descend(gp->stack.top - gp->stack.size) > 0);
 }
 
 static int main_descends(void *arg)
@@ -63,7 +63,7 @@ static void gets_a_signal(void)
     struct sigaction sa = { .sa_handler = on_signal }; /* no SA_ONSTACK */
 
     sigaction(SIGUSR1, &sa, NULL);
-    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1);
+    check_eq(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGUSR1), 0);
 }
 
 Test(fault, a_signal_without_room_is_an_overflow)
@@ -72,8 +72,8 @@ Test(fault, a_signal_without_room_is_an_overflow)
     struct child *c = child_run(run_descends, NULL);
     cr_assert_eq(c->signal, SIGSEGV, "signal %d status %d: %s", c->signal, c->status, c->text);
     cr_assert_not_null(strstr(c->text, "(crowded): its stack has 32768 bytes"), "%s", c->text);
-    cr_assert_not_null(strstr(c->text, " gets_a_signal+0x"), "%s", c->text);
-    cr_assert_not_null(strstr(c->text, " descends+0x"), "%s", c->text);
+    cr_assert_not_null(strstr(c->text, " gets_a_signal"), "%s", c->text);
+    cr_assert_not_null(strstr(c->text, " descends"), "%s", c->text);
 }
 
 static void goes_wild(void)
