@@ -33,6 +33,8 @@ if(weft_tools AND NOT WEFT_CJSON)
     message(FATAL_ERROR "the tools need cJSON: install the package libcjson-dev")
 endif()
 
+install(PROGRAMS tools/weft-lint DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
+
 # Examples show what a user writes, so they get a user's flags: no _GNU_SOURCE from here.
 set(weft_examples "")
 file(GLOB weft_example_sources CONFIGURE_DEPENDS examples/*.c)

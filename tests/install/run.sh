@@ -52,7 +52,7 @@ check_files()
     local file tool
     for file in include/weft.h include/weft/runtime.h "$libdir/libweft.a" \
         "$libdir/libweft.so" "$libdir/libweft.so.$version" "$libdir/libweft-lockcheck.so" \
-        "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weft-config.cmake"; do
+        "$libdir/pkgconfig/weft.pc" "$libdir/cmake/weft/weft-config.cmake" bin/weft-lint; do
         [ -e "$prefix/$file" ] || fail "not installed: $file"
     done
     diff -r "$root/include" "$prefix/include" || fail "the installed headers differ"

@@ -21,7 +21,8 @@ failed=0
 # once the attributes are gone.
 declared()
 {
-    printf '#include <weft.h>\n' | "$cc" -std=c11 -E -P "-I$root/include" -xc - | tr '\n' ' ' |
+    (cd "$root/include" && find . -name '*.h' | sort | sed 's|^\./\(.*\)|#include <\1>|') |
+        "$cc" -std=c11 -E -P "-I$root/include" -xc - | tr '\n' ' ' |
         sed 's/[;{}]/\n/g' | grep 'visibility("default")' |
         sed -E 's/__attribute__ *\(\(([^()]|\([^()]*\))*\)\)//g; s/ *\(.*//; s/.*[ *]//' | sort
 }
