@@ -13,26 +13,26 @@ enum { CHUNK = 256, CHUNKS = 1 << 16 }; /* 24 bits of index */
 static struct {
     wf_lock       lock;
     wf_poll_desc *free;           /* under lock, newest first */
-    volatile AO_t count;          /* one past the largest index; written under lock */
+    volatile AO_t last;           /* the largest index; written under lock */
     wf_poll_desc *chunks[CHUNKS]; /* never unmapped; written under lock */
-} cache = { .count = 1 };
+} cache;                          /* zeroed, or its 512 KiB would lie in every program's file */
 
 wf_poll_desc *wf_poll_cache_at(unsigned index)
 {
-    if (index == 0 || index >= AO_load_acquire(&cache.count)) /* pairs with make's release */
+    if (index == 0 || index > AO_load_acquire(&cache.last)) /* pairs with make's release */
         return NULL;
     return &cache.chunks[index / CHUNK][index % CHUNK];
 }
 
 unsigned wf_poll_cache_count(void)
 {
-    return (unsigned)AO_load_acquire(&cache.count); /* pairs with make's release */
+    return (unsigned)AO_load_acquire(&cache.last) + 1; /* pairs with make's release */
 }
 
 /* Under cache.lock. */
 static wf_poll_desc *make(void)
 {
-    unsigned index = (unsigned)AO_load(&cache.count);
+    unsigned index = (unsigned)AO_load(&cache.last) + 1;
     if (index / CHUNK >= CHUNKS)
         return NULL;
     wf_poll_desc **chunk = &cache.chunks[index / CHUNK];
@@ -45,7 +45,7 @@ static wf_poll_desc *make(void)
     wf_poll_desc *pd = &(*chunk)[index % CHUNK];
     pd->index = index;
     pd->side[WF_WRITE].mode = WF_WRITE;
-    AO_store_release(&cache.count, index + 1); /* pairs with wf_poll_cache_at */
+    AO_store_release(&cache.last, index); /* pairs with wf_poll_cache_at */
     return pd;
 }
 
