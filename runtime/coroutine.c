@@ -288,6 +288,8 @@ static void entry(wf_transfer t)
             wf_stray_check(mp->gp, __builtin_frame_address(0));
         if (WF_UNLIKELY(gp->borrow))
             wf_borrow_hook(mp, gp);
+        if (WF_UNLIKELY(gp->bound))
+            wf_unpin_ended(mp);
         mp = wf_exit(mp);
     }
 }

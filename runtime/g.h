@@ -117,6 +117,7 @@ struct wf_g {
     unsigned char wait_for;    /* the G itself: enum wf_wait_kind, for people */
     unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
     unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
+    unsigned char bound;       /* the G itself: only bound_to may run it (pin.c) */
     volatile AO_t wait_on;     /* the G itself: the object it waits for; lot.h's key */
 
     void (*fn)(void *);
@@ -126,6 +127,8 @@ struct wf_g {
     wf_stack stack; /* kept when the G is free */
     unsigned arg_room; /* bytes below the stack's start that an argument may take */
     unsigned batch;    /* of free Gs: how many follow in this batch */
+    unsigned pins;     /* the G itself: weft_pin */
+    struct wf_m *bound_to; /* the G itself, before it sets bound */
 
     struct weft_group *group; /* fixed while alive; NULL: none */
     int (*group_fn)(void *);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * idle.c - idle Ps and Ms, waking one, the global queue, and the netpoller's turn.
+ * idle.c - idle Ps and Ms, waking one, taking a P from its M, and the netpoller's turn.
  *
  * Owns sched.lock's lists.  Must never run a G.
  *
@@ -19,10 +19,9 @@
 
 #include <string.h>
 
-enum { SHARE_MOST = WF_RUNQ_SIZE / 2 };
-
 #define S                wf_the_sched
 #define POLLED_LATELY_NS (1 * WEFT_MS)
+#define SURPLUS_MOST_NS  (5 * WEFT_S)
 
 /* ---- Idle Ps, under sched.lock ------------------------------------------------- */
 
@@ -35,16 +34,11 @@ static void idle_push(wf_p *pp)
     AO_fetch_and_add_full(&S.n_idle_p, 1);
 }
 
-static wf_p *idle_take(wf_p *wish)
+static wf_p *idle_take(void)
 {
-    wf_p **at = &S.idle_p;
-    while (*at && wish && *at != wish)
-        at = &(*at)->link;
-    if (!*at)
-        at = &S.idle_p;
-    wf_p *pp = *at;
+    wf_p *pp = S.idle_p;
     if (pp) {
-        *at = pp->link;
+        S.idle_p = pp->link;
         AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
         if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
             wf_clock_set(wf_now());
@@ -61,37 +55,48 @@ static void watch(void)
         wf_sysmon_wake();
 }
 
-bool wf_p_acquire(wf_m *mp, wf_p *wish)
+void wf_own(wf_m *mp, wf_p *pp)
+{
+    AO_store_release(&mp->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
+    pp->m = mp;
+}
+
+bool wf_p_acquire(wf_m *mp)
 {
     wf_lock_acquire(&S.lock);
-    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its block for ever */
-    wf_p *pp = stopped ? NULL : idle_take(wish);
+    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its own code for ever */
+    wf_p *pp = stopped ? NULL : idle_take();
     mp->pp = pp;
-    mp->in_block = stopped;
     if (pp)
-        pp->m = mp;
+        wf_own(mp, pp);
     wf_lock_release(&S.lock);
+    if (stopped) {
+        wf_leave(mp);
+        wf_sleep_for_ever();
+    }
     if (pp)
         watch();
     return pp != NULL;
 }
 
-/* Under sched.lock: from RUNNING to `to`, if pp's M is outside the runtime and stays there. */
+/* ---- Taking a P from its M: see wf_grip ------------------------------------------ */
+
+/* Under sched.lock: from HELD to `to`, if pp's M is outside the runtime and stays there. */
 static bool take(wf_p *pp, AO_t to)
 {
     wf_m *mp = pp->m;
-    if (!AO_compare_and_swap_full(&pp->status, WF_P_RUNNING, WF_P_TAKING))
+    if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, WF_GRIP_TAKING))
         return false;
     wf_membarrier(); /* pairs with the compiler barrier in wf_enter */
     if (AO_load_acquire(&mp->inside))
-        to = WF_P_RUNNING;
+        to = WF_GRIP_HELD;
     /* full: pairs with wf_enter_slow; fails if the owner came inside meanwhile */
-    return AO_compare_and_swap_full(&pp->status, WF_P_TAKING, to) && to != WF_P_RUNNING;
+    return AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, to) && to != WF_GRIP_HELD;
 }
 
 bool wf_p_take(wf_p *pp)
 {
-    return take(pp, WF_P_TAKEN);
+    return take(pp, WF_GRIP_LOST);
 }
 
 /*
@@ -102,10 +107,10 @@ bool wf_p_lend(wf_p *pp, wf_g *seen)
 {
     if (!wf_lock_try(&S.lock)) /* busy: somebody wakes or goes idle; there is a next round */
         return false;
-    bool lent = AO_load(&pp->status) == WF_P_RUNNING && take(pp, WF_P_LENT);
+    bool lent = take(pp, WF_GRIP_LENT);
     bool taken = lent && wf_runq_steal_next(&pp->runq, seen);
     if (lent)
-        AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with wf_enter's load */
+        AO_store_release(&pp->m->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
     wf_lock_release(&S.lock);
     return taken;
 }
@@ -119,6 +124,7 @@ static void hand(wf_p *pp, bool spinning)
     bool  poller = false;
     if (mp) {
         S.idle_m = mp->link;
+        S.n_idle_m--;
     } else if (S.poller && !S.poller->nextp) {
         mp = S.poller;
         poller = true;
@@ -135,9 +141,9 @@ static void hand(wf_p *pp, bool spinning)
     }
     mp->nextp = pp;
     mp->spinning = mp->woken = spinning;
-    pp->m = mp;
+    wf_own(mp, pp);
     if (!poller)
-        AO_int_store_release(&mp->park_word, 1); /* pairs with doze's acquire */
+        AO_int_store_release(&mp->park_word, 1); /* pairs with wf_doze's acquire */
     wf_lock_release(&S.lock);
     AO_fetch_and_add_full(&S.n_wakes, 1);
     if (poller)
@@ -152,7 +158,7 @@ void wf_wakep(void)
     if (!AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* at most one */
         return;
     wf_lock_acquire(&S.lock);
-    wf_p *pp = AO_load(&S.stopped) ? NULL : idle_take(NULL);
+    wf_p *pp = AO_load(&S.stopped) ? NULL : idle_take();
     if (pp) {
         hand(pp, true);
         return;
@@ -174,13 +180,12 @@ static bool others_poll(const wf_p *self)
     return false;
 }
 
-void wf_handoff(wf_m *mp, wf_p *pp)
+/* Under sched.lock, which it releases: pp has lost its M. */
+static void pass_on(wf_p *pp)
 {
-    bool work = !wf_runq_empty(&pp->runq);
-    wf_lock_acquire(&S.lock);
-    mp->in_block = true;
-    work = work || S.global.n > 0;
+    bool work = S.global.n > 0 || !wf_runq_empty(&pp->runq);
     bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs - 1;
+    AO_fetch_and_add_full(&S.n_handoffs, 1);
     if (!AO_load(&S.stopped) && (work || (last && !S.poller))) {
         hand(pp, false);
         return;
@@ -192,72 +197,89 @@ void wf_handoff(wf_m *mp, wf_p *pp)
         wf_wakep();
 }
 
-/* ---- The global queue ------------------------------------------------------------------ */
-
-void wf_global_push_list(wf_glist *list)
+void wf_handoff(wf_m *mp)
 {
-    if (list->n == 0)
-        return;
+    wf_p *pp = mp->pp;
+    mp->pp = NULL;
     wf_lock_acquire(&S.lock);
-    *S.global.tail = list->head;
-    S.global.tail = list->tail;
-    S.global.n += list->n;
-    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
-    wf_lock_release(&S.lock);
-    wf_glist_init(list);
+    AO_store(&mp->grip, WF_GRIP_LOST);
+    pass_on(pp);
 }
 
-static wf_g *global_pop(void)
+bool wf_p_retake(wf_p *pp)
 {
-    wf_g *gp = wf_glist_pop(&S.global);
-    AO_store_release(&S.n_global, (AO_t)S.global.n);
-    return gp;
+    wf_lock_acquire(&S.lock);
+    if (AO_load(&S.stopped) || !take(pp, WF_GRIP_LOST)) {
+        wf_lock_release(&S.lock);
+        return false;
+    }
+    if (AO_load(&pp->blocks) % 2) {
+        wf_count(&pp->blocks, 1);
+        AO_store(&pp->blocks_long, 1);
+    }
+    pass_on(pp);
+    return true;
 }
 
-wf_g *wf_global_take_one(void)
+int64_t wf_p_cpu(wf_p *pp)
 {
-    if (!AO_load(&S.n_global))
-        return NULL;
+    struct timespec t = { .tv_sec = -1 };
     wf_lock_acquire(&S.lock);
-    wf_g *gp = global_pop();
+    if (pp->m && !AO_load(&pp->m->inside))
+        clock_gettime(pp->m->cpu_clock, &t);
     wf_lock_release(&S.lock);
-    return gp;
-}
-
-wf_g *wf_global_take(wf_m *mp)
-{
-    if (!AO_load(&S.n_global))
-        return NULL;
-    wf_glist share;
-    wf_glist_init(&share);
-    wf_lock_acquire(&S.lock);
-    wf_g *gp = global_pop();
-    int   n = S.global.n / S.procs;
-    for (int i = 0; i < n && i < SHARE_MOST; i++)
-        wf_glist_push(&share, global_pop());
-    wf_lock_release(&S.lock);
-    wf_ready_list(mp, &share); /* on its way it was in no queue: who looked then missed it */
-    return gp;
+    return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
 }
 
 /* ---- Sleeping ----------------------------------------------------------------------------- */
 
-/* In the idle list already: until a P or the end is handed over. */
-static void doze(wf_m *mp)
+bool wf_doze(wf_m *mp, int64_t limit)
 {
     AO_fetch_and_add_full(&S.n_parks, 1);
-    while (!AO_int_load_acquire(&mp->park_word)) /* pairs with hand's release */
-        wf_futex_wait(&mp->park_word, 0, WEFT_FOREVER);
+    while (!AO_int_load_acquire(&mp->park_word)) /* pairs with the releases of who hands over */
+        if (wf_futex_wait(&mp->park_word, 0, limit) == -ETIMEDOUT)
+            return false;
     AO_int_store(&mp->park_word, 0);
     mp->pp = mp->nextp;
     mp->nextp = NULL;
+    return true;
 }
 
 /* Under sched.lock.  One that joins while the runtime stops is found by m.c's wake_all. */
 static void join_idle(wf_m *mp)
 {
+    mp->surplus = S.n_idle_m >= S.procs;
     mp->link = S.idle_m;
     S.idle_m = mp;
+    S.n_idle_m++;
+}
+
+/* Under sched.lock.  False: somebody took it off the list before. */
+static bool leave_idle(wf_m *mp)
+{
+    wf_m **at = &S.idle_m;
+    while (*at && *at != mp)
+        at = &(*at)->link;
+    if (!*at)
+        return false;
+    *at = mp->link;
+    S.n_idle_m--;
+    return true;
+}
+
+/* In the idle list already.  The list is last in, first out, so those that are not needed
+ * lie at its end; after a time they retire. */
+static void doze(wf_m *mp)
+{
+    if (mp->surplus) {
+        if (wf_doze(mp, wf_now() + SURPLUS_MOST_NS))
+            return;
+        wf_lock_acquire(&S.lock);
+        mp->retired = S.n_idle_m > S.procs && leave_idle(mp);
+        wf_lock_release(&S.lock);
+    }
+    if (!mp->retired)
+        wf_doze(mp, WEFT_FOREVER);
 }
 
 void wf_stop_m(wf_m *mp)
@@ -297,13 +319,13 @@ static bool poll_return(wf_m *mp, bool work)
     if (!pp && !AO_load(&S.stopped)) {
         if (!work)
             return false; /* for nothing: block again */
-        pp = idle_take(NULL);
+        pp = idle_take();
     }
     S.poller = NULL;
     AO_store_release(&S.poll_state, WF_POLL_DOZING);
     mp->pp = pp;
     if (pp)
-        pp->m = mp;
+        wf_own(mp, pp);
     return true;
 }
 
@@ -364,15 +386,6 @@ bool wf_work_anywhere(void)
     return false;
 }
 
-static void leave_idle(wf_m *mp)
-{
-    wf_m **at = &S.idle_m;
-    while (*at && *at != mp)
-        at = &(*at)->link;
-    if (*at)
-        *at = mp->link;
-}
-
 /* Off the list or out of the poller's turn again, with a P if one is left. */
 static void withdraw(wf_m *mp)
 {
@@ -386,9 +399,9 @@ static void withdraw(wf_m *mp)
     }
     AO_int_store(&mp->park_word, 0);
     mp->nextp = NULL;
-    mp->pp = pp ? pp : idle_take(NULL);
+    mp->pp = pp ? pp : idle_take();
     if (mp->pp)
-        mp->pp->m = mp;
+        wf_own(mp, mp->pp);
     wf_lock_release(&S.lock);
     if (!mp->pp)
         return;

@@ -5,8 +5,8 @@
  * The thread that calls weft_run is no M: it waits, so that it can return even where a
  * coroutine never comes back.  Stopping: `stopped` is set; idle Ms are woken and end;
  * an M that runs a G ends at the G's next switch; an M whose G is in other code for too
- * long loses its P (wf_p_take) and sleeps for ever at its next call of weft, and so
- * does one in a blocking section.  Their structures are leaked, on purpose.
+ * long loses its P (wf_p_take) and sleeps for ever at its next call of weft.  Their
+ * structures are leaked, on purpose.
  */
 #include "coroutine.h"
 #include "epoll.h"
@@ -68,16 +68,44 @@ static void m_ended(wf_m *mp)
     wf_futex_wake(&S.exit_word, 1);
 }
 
+static void forget(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    wf_m **at = &S.all_m;
+    while (*at != mp)
+        at = &(*at)->all;
+    *at = mp->all;
+    wf_lock_release(&S.lock);
+    free(mp);
+}
+
+/* Each M that retires joins the one that did before it; the stop joins the last. */
+static void retire(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    wf_m *before = S.retired;
+    S.retired = mp;
+    wf_lock_release(&S.lock);
+    if (!before)
+        return;
+    pthread_join((pthread_t)before->thread, NULL);
+    forget(before);
+}
+
 static void *m_main(void *arg)
 {
     wf_m *mp = arg;
     wf_m_set_self(mp);
     mp->errno_loc = &errno;
+    mp->thread = (uint64_t)pthread_self();
+    pthread_getcpuclockid(pthread_self(), &mp->cpu_clock);
     wf_shadow_thread(&mp->g0.shadow);
     wf_fault_thread(mp);
     wf_schedule(mp);
     wf_fault_thread_end(mp);
     wf_m_set_self(NULL);
+    if (mp->retired)
+        retire(mp);
     m_ended(mp);
     return NULL;
 }
@@ -85,8 +113,8 @@ static void *m_main(void *arg)
 wf_m *wf_m_new_locked(wf_p *pp, bool spinning)
 {
     if (S.n_threads - S.n_exited >= S.max_threads)
-        wf_die("more than %d threads are needed: coroutines block in weft_block_enter; raise "
-               "max_threads in weft_options or block less",
+        wf_die("more than %d threads are needed: so many coroutines block or compute for long at "
+               "the same time; raise max_threads in weft_options or let fewer do so",
                S.max_threads);
     wf_m *mp = aligned_alloc(WF_CACHELINE, sizeof *mp);
     if (!mp)
@@ -95,7 +123,7 @@ wf_m *wf_m_new_locked(wf_p *pp, bool spinning)
     AO_store(&mp->inside, 1); /* from its birth: its P cannot be taken before it runs */
     mp->pp = pp;
     mp->spinning = spinning;
-    pp->m = mp;
+    wf_own(mp, pp);
     mp->all = S.all_m;
     S.all_m = mp;
     S.n_threads++;
@@ -110,8 +138,6 @@ int wf_m_launch(wf_m *mp)
     pthread_attr_setstacksize(&attr, M_STACK_BYTES);
     int r = pthread_create(&thread, &attr, m_main, mp);
     pthread_attr_destroy(&attr);
-    if (r == 0)
-        mp->thread = (uint64_t)thread;
     return -r;
 }
 
@@ -219,15 +245,6 @@ int wf_proc_start(int procs, int max_threads)
 
 /* ---- Stop ------------------------------------------------------------------------------------ */
 
-/* Under sched.lock. */
-static bool has_lost_p(const wf_m *mp)
-{
-    for (int i = 0; i < S.procs; i++)
-        if (S.ps[i]->m == mp && AO_load(&S.ps[i]->status) == WF_P_TAKEN)
-            return true;
-    return false;
-}
-
 /* Under sched.lock: from Ms that are in other code. */
 static void take_ps(void)
 {
@@ -245,8 +262,8 @@ static bool all_gone(bool take, bool *abandoned)
     for (wf_m *mp = S.all_m; mp; mp = mp->all) {
         if (mp->exited)
             continue;
-        bool blocked = mp->in_block && !AO_load_acquire(&mp->inside); /* done with the handoff */
-        bool gone = blocked || has_lost_p(mp);
+        /* The grip first: with it lost and, later, outside, it will not touch anything more. */
+        bool gone = AO_load_acquire(&mp->grip) == WF_GRIP_LOST && !AO_load_acquire(&mp->inside);
         mp->zombie = gone;
         *abandoned = *abandoned || gone;
         all = all && gone;
@@ -259,9 +276,14 @@ static void wake_all(void)
     wf_lock_acquire(&S.lock);
     for (wf_m *mp; (mp = S.idle_m);) {
         S.idle_m = mp->link;
-        AO_int_store_release(&mp->park_word, 1); /* pairs with doze's acquire */
+        AO_int_store_release(&mp->park_word, 1); /* pairs with wf_doze's acquire */
         wf_futex_wake(&mp->park_word, 1);
     }
+    for (wf_m *mp = S.all_m; mp; mp = mp->all)
+        if (AO_load(&mp->waits_pinned)) {
+            AO_int_store_release(&mp->park_word, 1); /* pairs with wf_doze's acquire */
+            wf_futex_wake(&mp->park_word, 1);
+        }
     for (int i = 0; i < S.procs; i++)
         AO_store(&S.ps[i]->poke, 1);
     wf_lock_release(&S.lock);

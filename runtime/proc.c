@@ -260,7 +260,9 @@ static void stop_spinning(wf_m *mp)
 
 wf_g *wf_find_runnable(wf_m *mp)
 {
-    while (!AO_load(&S.stopped)) {
+    if (WF_UNLIKELY(mp->pinned != NULL))
+        return wf_await_pinned(mp);
+    while (!AO_load(&S.stopped) && !mp->retired) {
         if (!mp->pp) {
             wf_stop_m(mp);
             continue;
@@ -270,12 +272,15 @@ wf_g *wf_find_runnable(wf_m *mp)
             gp = find_polled(mp);
         if (!gp)
             gp = find_elsewhere(mp);
-        if (gp) {
-            if (mp->spinning)
-                stop_spinning(mp);
-            return gp;
+        if (!gp) {
+            wf_go_idle(mp);
+            continue;
         }
-        wf_go_idle(mp);
+        if (mp->spinning)
+            stop_spinning(mp);
+        if (WF_LIKELY(!gp->bound))
+            return gp;
+        wf_give_p(mp, gp);
     }
     return NULL;
 }

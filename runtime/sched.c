@@ -49,18 +49,23 @@ void wf_sleep_for_ever(void)
         wf_futex_wait(&word, 0, WEFT_FOREVER);
 }
 
-void wf_enter_slow(wf_m *mp)
+bool wf_grip_regain(wf_m *mp)
 {
-    while (AO_load_acquire(&mp->pp->status) != WF_P_TAKEN) { /* pairs with wf_p_take */
-        if (AO_load(&mp->pp->status) == WF_P_RUNNING)        /* the taker let go */
-            return;
-        /* full: pairs with the CASes in wf_p_take; whoever wins owns the P */
-        if (AO_compare_and_swap_full(&mp->pp->status, WF_P_TAKING, WF_P_RUNNING))
-            return;
+    for (;;) {
+        AO_t grip = AO_load_acquire(&mp->grip); /* pairs with who took or lent, and with wf_own */
+        if (grip == WF_GRIP_HELD || grip == WF_GRIP_LOST)
+            return grip == WF_GRIP_HELD;
+        /* full: pairs with the CASes in take; whoever wins owns the P */
+        if (AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, WF_GRIP_HELD))
+            return true;
         wf_cpu_relax(); /* LENT: a thief is at runnext, for a few instructions */
     }
-    AO_store_release(&mp->inside, 0); /* taken: the runtime stopped without this G */
-    wf_sleep_for_ever();
+}
+
+void wf_enter_slow(wf_m *mp)
+{
+    if (!wf_grip_regain(mp))
+        wf_p_await(mp);
 }
 
 /* ---- Wake-ups -------------------------------------------------------------------- */
@@ -139,7 +144,7 @@ void wf_ready_list(wf_m *mp, wf_glist *list)
 void wf_ready_anywhere(wf_g *gp)
 {
     wf_m *mp = wf_m_self();
-    if (mp && mp->pp && AO_load(&mp->inside)) {
+    if (mp && AO_load(&mp->inside) && mp->pp) { /* outside, pp may be another's by now */
         wf_ready(mp, gp);
         return;
     }
@@ -223,6 +228,17 @@ wf_m *wf_landed(wf_transfer t)
 
 /* ---- Leaving -------------------------------------------------------------------------- */
 
+/* Only one M may run it, and this is not its g0, which would see to that. */
+static WF_COLD wf_g *defer(wf_p *pp, wf_g *gp)
+{
+    wf_glist one;
+    wf_glist_init(&one);
+    wf_glist_push(&one, gp);
+    wf_global_push_list(&one);
+    AO_store(&pp->poke, 1);
+    return NULL;
+}
+
 /* The next G at hand, or NULL: then g0 must look. */
 static inline wf_g *pick(wf_p *pp)
 {
@@ -231,11 +247,11 @@ static inline wf_g *pick(wf_p *pp)
     if (WF_UNLIKELY(AO_load(&pp->poke)) || WF_UNLIKELY(tick % LOOK_TICKS == 0))
         return NULL;
     wf_g *gp = wf_runq_take_next(&pp->runq);
-    if (gp)
-        return gp;
-    if (WF_UNLIKELY(pp->batch_left > 0))
+    if (!gp && WF_UNLIKELY(pp->batch_left > 0))
         return NULL; /* part of a poll's batch: g0 decides whom to wake */
-    return wf_runq_pop(&pp->runq);
+    if (!gp)
+        gp = wf_runq_pop(&pp->runq);
+    return gp && WF_UNLIKELY(gp->bound) ? defer(pp, gp) : gp;
 }
 
 static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit how)

@@ -14,38 +14,47 @@
 #include "runq.h"
 #include "timer.h"
 
+#include <time.h>
+
 typedef struct wf_m wf_m;
 typedef struct wf_p wf_p;
 
 /*
- * P's status, against which every call of weft checks that its M still owns the P.
+ * An M's grip on its P, which every call of weft checks: the P of an M whose G blocks or
+ * computes for long without a call is taken and given to another M.
  *
- *   from      to        by
- *   IDLE      RUNNING   idle_take, under sched.lock
- *   RUNNING   IDLE      idle_push, under sched.lock, by the owner: on g0, or as it blocks
- *   RUNNING   TAKING    wf_p_take: CAS by the taker
- *   TAKING    RUNNING   wf_enter_slow: CAS by the owner (it came inside: it keeps the P)
- *                       wf_p_take: CAS by the taker that saw `inside` set
- *   TAKING    TAKEN     wf_p_take: CAS by the taker after the membarrier
- *   TAKING    LENT      wf_p_lend: the same, for a moment, in which the taker may do what
- *                       else only the owner may: take runnext
- *   LENT      RUNNING   wf_p_lend: release by the taker; the owner, if it comes, waits for it
+ *   from    to      by
+ *   HELD    TAKING  the taker, by CAS: it means to take or to borrow the P
+ *   TAKING  HELD    wf_enter_slow: the owner came inside, and keeps the P: CAS
+ *                   take: the taker saw `inside` set: CAS
+ *   TAKING  LOST    wf_p_take, wf_p_retake: CAS after the membarrier; the P is the taker's
+ *   TAKING  LENT    wf_p_lend: the same, for a moment, in which the taker may do what else
+ *                   only the owner may: take runnext
+ *   LENT    HELD    wf_p_lend: release by the taker; the owner, if it comes, waits for it
+ *   HELD    LOST    weft_block_enter: the M itself gave its P away
+ *   LOST    HELD    own, under sched.lock: with another P
  *
- * The owner stores `inside`, then loads the status; the taker stores TAKING, passes a
+ * The owner stores `inside`, then loads the grip; the taker stores TAKING, passes a
  * membarrier (a full fence on every thread), then loads `inside`.  So either the owner
  * sees TAKING and contests it by CAS, or the taker sees `inside` and lets go: never do
  * both believe that they own the P.  The taker holds sched.lock, so pp->m is stable.  The
- * owner pays a store, a compiler barrier and a load; the fence is the taker's.
+ * owner pays a store, a compiler barrier and a load of the same cache line; the fence is
+ * the taker's.  `inside` is set while anything of the runtime is in use and cleared round
+ * users' callbacks: no holder of a lock loses its P (tests/model/grip.pml).
  */
-enum wf_p_status { WF_P_IDLE, WF_P_RUNNING, WF_P_TAKING, WF_P_TAKEN, WF_P_LENT };
+enum wf_grip { WF_GRIP_HELD, WF_GRIP_TAKING, WF_GRIP_LENT, WF_GRIP_LOST };
+
+enum wf_p_status { WF_P_IDLE, WF_P_RUNNING }; /* in the idle list or not; under sched.lock */
 
 struct wf_p {
     wf_runq runq;
 
-    volatile AO_t status WF_ALIGNED; /* enum wf_p_status; see the table */
+    volatile AO_t status WF_ALIGNED; /* enum wf_p_status */
     volatile AO_t poke;              /* atomic; others ask the owner for a slow look */
     volatile AO_t tick;              /* owner writes, sysmon reads: one a switch */
     volatile AO_t polled;            /* owner writes: when it last polled, ns */
+    volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
+    volatile AO_t blocks_long; /* hint: blocks last so long that the P is better given up */
     wf_m         *m;                 /* under sched.lock */
     wf_p         *link;              /* under sched.lock: idle list */
     unsigned      id;
@@ -81,8 +90,9 @@ enum wf_commit {
 };
 
 struct wf_m {
-    volatile AO_t inside; /* atomic: this thread uses the runtime or its P; see wf_p_status */
-    wf_p *pp;             /* the M itself; others under sched.lock after a handoff */
+    volatile AO_t inside; /* atomic: this thread uses the runtime or its P; see wf_grip */
+    volatile AO_t grip;   /* enum wf_grip; see the table */
+    wf_p *pp;             /* the M itself; stale once the grip is lost */
     wf_g *gp;             /* the G it runs; NULL on g0 and between block_enter and leave */
     wf_g *blocked;        /* the G between block_enter and leave */
     int  *errno_loc;      /* of this thread */
@@ -99,11 +109,15 @@ struct wf_m {
     wf_p         *nextp;     /* under sched.lock: handed over while it slept */
     bool          spinning;  /* the M itself; set by the waker with nextp */
     bool          woken;     /* the same: by a waker, and it has not found work since */
-    bool          in_block;  /* under sched.lock: between block_enter and block_leave */
-    bool          zombie;    /* under sched.lock: abandoned by the stop, in its block */
+    wf_g         *pinned;    /* the M itself: the only G that it may run (weft_pin) */
+    volatile AO_t waits_pinned; /* the M itself: on g0, for a P for that G */
+    bool          surplus;   /* under sched.lock: as it went idle there were enough without it */
+    bool          retired;   /* the M itself: it ends, having been idle for long */
+    bool          zombie;    /* under sched.lock: abandoned by the stop, in other code */
     bool          exited;    /* under sched.lock: it touches nothing of the runtime any more */
     unsigned      block_depth;
-    wf_p         *old_p;     /* the P it had before block_enter */
+    int64_t       gave_up_at; /* when block_enter gave its P away at once; 0: it did not */
+    clockid_t     cpu_clock;  /* fixed: of this thread's CPU time */
     wf_m         *link;      /* under sched.lock: idle list */
     wf_m         *all;       /* under sched.lock: all Ms */
     void         *sigstack;
@@ -132,6 +146,8 @@ typedef struct wf_sched {
     wf_p    *idle_p;          /* under lock */
     wf_m    *idle_m;          /* under lock */
     wf_m    *poller;          /* under lock: who is in the blocking poll */
+    int      n_idle_m;        /* under lock */
+    wf_m    *retired;         /* under lock: the last that ended; the next one joins it */
     wf_m    *all_m;           /* under lock */
     int      n_threads;       /* under lock */
     int      n_exited;        /* under lock: of n_threads */
@@ -167,6 +183,7 @@ wf_m *wf_m_self(void);
 
 WF_COLD _Noreturn void wf_die_outside(const wf_m *mp, const char *call);
 WF_COLD void wf_enter_slow(wf_m *mp);
+WF_COLD bool wf_grip_regain(wf_m *mp); /* inside: false if it has lost its P */
 WF_COLD _Noreturn void wf_sleep_for_ever(void);
 void wf_m_set_self(wf_m *mp);
 
@@ -177,16 +194,16 @@ static inline wf_m *wf_enter(const char *call)
     if (WF_UNLIKELY(!mp || !mp->gp))
         wf_die_outside(mp, call);
     AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in wf_p_take */
+    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
     /* acquire: pairs with the release in wf_p_lend */
-    if (WF_UNLIKELY(AO_load_acquire(&mp->pp->status) != WF_P_RUNNING))
+    if (WF_UNLIKELY(AO_load_acquire(&mp->grip) != WF_GRIP_HELD))
         wf_enter_slow(mp);
     return mp;
 }
 
 static inline void wf_leave(wf_m *mp)
 {
-    AO_store_release(&mp->inside, 0); /* pairs with the load in wf_p_take */
+    AO_store_release(&mp->inside, 0); /* pairs with the load in take */
 }
 
 /* ---- Switching (sched.c); all called inside, with a P ---------------------- */
@@ -259,17 +276,35 @@ enum wf_poll_state { WF_POLL_ABSENT, WF_POLL_BLOCKED, WF_POLL_DOZING };
 void  wf_go_idle(wf_m *mp);  /* on g0, nothing found: returns with a P, or stopped */
 void  wf_stop_m(wf_m *mp);   /* without a P: sleeps until it is handed one, or the end */
 void  wf_wakep(void);        /* one more M, if a P idles and none spins */
-void  wf_handoff(wf_m *mp, wf_p *pp); /* mp blocks: its pp may lie idle or get an M */
-bool  wf_p_acquire(wf_m *mp, wf_p *wish); /* an idle P for mp (that one if it is) */
+void  wf_handoff(wf_m *mp);   /* mp gives its P up: it lies idle or gets another M */
+bool  wf_p_acquire(wf_m *mp); /* an idle P for mp */
+void  wf_own(wf_m *mp, wf_p *pp); /* under sched.lock: from here on pp is mp's */
+/* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
+bool  wf_doze(wf_m *mp, int64_t limit);
 /* A P has polled: its batch goes to the ring; the G that runs next decides on wake-ups. */
 void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
 bool  wf_work_anywhere(void); /* in the global queue or a ring */
+void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
+bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
+bool  wf_p_retake(wf_p *pp); /* the same, and passes it on: it lies idle or gets another M */
+int64_t wf_p_cpu(wf_p *pp); /* CPU time, ns, of the M that holds pp in other code; else -1 */
+bool  wf_p_lend(wf_p *pp, wf_g *seen); /* its runnext, if it still is `seen` and its M is outside */
+
+/* ---- The global queue (global.c) ----------------------------------------------- */
+
 void  wf_global_push_list(wf_glist *list);
 wf_g *wf_global_take(wf_m *mp); /* one to run now, and a share for the local ring */
 wf_g *wf_global_take_one(void);
-void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
-bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
-bool  wf_p_lend(wf_p *pp, wf_g *seen); /* its runnext, if it still is `seen` and its M is outside */
+
+/* ---- Gs that only one M may run (pin.c) ------------------------------------------- */
+
+/* mp has no P: takes an idle one, else its thread waits, and its G stays on it. */
+void  wf_p_await(wf_m *mp);
+/* On g0: gives mp's P to the M that alone may run gp. */
+void  wf_give_p(wf_m *mp, wf_g *gp);
+/* On g0 of an M with a pinned G: gives its P up until it is given one for that G. */
+wf_g *wf_await_pinned(wf_m *mp);
+WF_COLD void wf_unpin_ended(wf_m *mp);
 
 /* ---- Threads and the life of the runtime (m.c) --------------------------------- */
 

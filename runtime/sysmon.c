@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sysmon.c - a thread without a P that sees to what a busy P cannot: due timers, the
- * poller while all compute, work that waits beside an idle P, memory after a burst.
+ * poller while all compute, work that waits beside an idle P, Ps whose M blocks or computes
+ * for long without a switch, memory after a burst.
  *
  * It looks every TICK while Ps run, seldomer after a quiet time, and sleeps for good
  * while all Ps idle and nothing is left to give back.  Handshake of that sleep:
@@ -20,6 +21,7 @@
 #define S            wf_the_sched
 #define TICK_NS      (1 * WEFT_MS)
 #define TICK_MOST_NS (10 * WEFT_MS)
+#define HOG_NS       (10 * WEFT_MS)
 #define TRIM_NS      (500 * WEFT_MS)
 
 enum { QUIET_RARE = 4, QUIET_SLEEP = 10 };
@@ -32,10 +34,18 @@ struct seen {
     bool  work;
 };
 
+/* Since when a P has neither switched nor begun or ended a block. */
+struct stall {
+    AO_t    changes;
+    int64_t since;
+    int64_t cpu, cpu_at; /* its M's CPU time at the last look, and when that was; -1: unknown */
+};
+
 static struct {
     pthread_t         thread;
     volatile unsigned word; /* futex: 1 = look now, 2 = end */
     struct seen      *seen;
+    struct stall     *stalls;
     AO_t              activity;
     int               quiet;
     int64_t           trim_at;
@@ -85,6 +95,42 @@ static void look_at(int i, int64_t now)
         due = false; /* the poller has it */
     if ((work_waits(pp, &mon.seen[i]) || due) && AO_load(&S.n_idle_p))
         wf_wakep();
+}
+
+/* Its M blocks, or computes as fast as it gets the CPU? */
+static bool stands_still(wf_p *pp, struct stall *st, int64_t now)
+{
+    int64_t cpu = wf_p_cpu(pp);
+    bool    still = cpu >= 0 && st->cpu >= 0 && cpu - st->cpu < (now - st->cpu_at) / 8;
+    st->cpu = cpu;
+    st->cpu_at = now;
+    return still;
+}
+
+/*
+ * Takes the P of an M that has been in other code since the last look and blocks there, or
+ * that has computed for HOG_NS without a switch.  While another P idles nobody waits for
+ * this one; then only a P whose M blocks for HOG_NS is taken, so that all Ps can be idle and
+ * sysmon asleep beside it.
+ */
+static void look_for_stall(int i, int64_t now)
+{
+    wf_p         *pp = S.ps[i];
+    struct stall *st = &mon.stalls[i];
+    AO_t          blocks = AO_load(&pp->blocks);
+    AO_t          changes = AO_load(&pp->tick) + blocks;
+    if (changes != st->changes || AO_load(&pp->status) == WF_P_IDLE) {
+        *st = (struct stall){ .changes = changes, .since = now, .cpu = -1 };
+        return;
+    }
+    bool is_long = now - st->since >= HOG_NS;
+    bool spare = AO_load(&S.n_idle_p) > 0;
+    if (spare && !is_long)
+        return;
+    bool blocked = blocks % 2 || stands_still(pp, st, now);
+    if (blocked || (is_long && !spare))
+        if (wf_p_retake(pp))
+            *st = (struct stall){ .changes = changes, .since = now, .cpu = -1 };
 }
 
 static int64_t last_polled(void)
@@ -155,8 +201,10 @@ static void tick(int64_t now)
         also();
     AO_store(&S.futile, 0);
     wf_clock_set(now);
-    for (int i = 0; i < S.procs; i++)
+    for (int i = 0; i < S.procs; i++) {
         look_at(i, now);
+        look_for_stall(i, now);
+    }
     if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))
         wf_wakep();
     if (!all_idle())
@@ -204,20 +252,29 @@ void wf_sysmon_wake(void)
         wf_futex_wake(&mon.word, 1);
 }
 
+static void release(void)
+{
+    free(mon.seen);
+    free(mon.stalls);
+}
+
 int wf_sysmon_start(void)
 {
     memset(&mon, 0, sizeof mon);
     mon.trim_at = wf_now() + TRIM_NS;
     mon.seen = calloc((size_t)S.procs, sizeof *mon.seen);
-    if (!mon.seen)
+    mon.stalls = calloc((size_t)S.procs, sizeof *mon.stalls);
+    if (!mon.seen || !mon.stalls) {
+        release();
         return -ENOMEM;
+    }
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old); /* users' handlers run elsewhere */
     int r = pthread_create(&mon.thread, NULL, sysmon, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r != 0)
-        free(mon.seen);
+        release();
     return -r;
 }
 
@@ -227,5 +284,5 @@ void wf_sysmon_stop(void)
         w = AO_int_load(&mon.word);
     wf_futex_wake(&mon.word, 1);
     pthread_join(mon.thread, NULL);
-    free(mon.seen);
+    release();
 }

@@ -111,7 +111,7 @@ static int nested(void *arg)
         check_eq(weft_sleep(0), 0);
     }
     weft_stats_read(&after);
-    check_eq(after.handoffs - before.handoffs, 10);
+    check(after.handoffs - before.handoffs <= 10); /* short ones keep their P */
     return arg != NULL;
 }
 

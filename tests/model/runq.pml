@@ -4,7 +4,7 @@
  *
  * Models push, pop_head, pop_tail, spill, swap_next, take_next (one owner) and steal
  * (thieves), each load, store and compare-and-swap as one step.  Runnext is the owner's
- * alone here; how a thief is lent it is pstatus.pml's.  The owner
+ * alone here; how a thief is lent it is grip.pml's.  The owner
  * does any sequence of them and in the end empties the queue; thieves come and stall
  * anywhere.  Not modelled: `fresh` (the owner's own choice which end to pop), `solo`.
  *
