@@ -202,7 +202,6 @@ void wf_handoff(wf_m *mp)
     wf_p *pp = mp->pp;
     mp->pp = NULL;
     wf_lock_acquire(&S.lock);
-    AO_store(&mp->grip, WF_GRIP_LOST);
     pass_on(pp);
 }
 

@@ -72,7 +72,7 @@ void wf_give_p(wf_m *mp, wf_g *gp)
 wf_g *wf_await_pinned(wf_m *mp)
 {
     AO_store(&mp->waits_pinned, 1);
-    wf_handoff(mp);
+    wf_handoff(mp); /* it may have been given another by now: its grip is on that one */
     while (!mp->pp && !AO_load(&S.stopped)) /* the stop wakes it too, again and again */
         wf_doze(mp, WEFT_FOREVER);
     AO_store(&mp->waits_pinned, 0);

@@ -32,7 +32,7 @@ typedef struct wf_p wf_p;
  *                   only the owner may: take runnext
  *   LENT    HELD    wf_p_lend: release by the taker; the owner, if it comes, waits for it
  *   HELD    LOST    weft_block_enter: the M itself gave its P away
- *   LOST    HELD    own, under sched.lock: with another P
+ *   LOST    HELD    wf_own, under sched.lock: with another P
  *
  * The owner stores `inside`, then loads the grip; the taker stores TAKING, passes a
  * membarrier (a full fence on every thread), then loads `inside`.  So either the owner

@@ -27,6 +27,7 @@ void weft_block_enter(void)
     if (AO_load(&mp->pp->blocks_long)) {
         mp->gave_up_at = wf_now();
         wf_handoff(mp);
+        AO_store(&mp->grip, WF_GRIP_LOST);
     } else {
         wf_count(&mp->pp->blocks, 1);
     }

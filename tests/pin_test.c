@@ -163,7 +163,7 @@ Test(pin, the_stop_finds_pinned_ones, .timeout = 60)
     int threads = threads_now();
 
     run_on_all(stops_with_pinned, NULL);
-    await(threads_now() == threads); /* one that was joined may show for a moment */
+    await(threads_now() <= threads); /* one that was joined may show for a moment */
 }
 
 /* ---- Misuse -------------------------------------------------------------------------------------------- */
