@@ -62,16 +62,14 @@ static bool lacks(const waiting *w, enum wf_mode m)
     return w->events & bit_of[m] && !has(w, m);
 }
 
-/* May it go on?  0, -ECANCELED, -ETIMEDOUT. */
+/* May it go on?  0, -ECANCELED, -ETIMEDOUT, -EBADF. */
 static int check(const waiting *w)
 {
-    const wf_poll_desc *pd = w->op.f->pd;
-    if (wf_g_cancelled(w->op.mp->gp))
-        return -ECANCELED;
-    for (int m = WF_READ; m <= WF_WRITE; m++)
-        if (w->events & bit_of[m] && wf_fdlock_passed(&pd->side[m].deadline))
-            return -ETIMEDOUT;
-    return 0;
+    int r = wf_g_cancelled(w->op.mp->gp) ? -ECANCELED : 0;
+    for (enum wf_mode m = WF_READ; m <= WF_WRITE && r == 0; m++)
+        if (w->events & bit_of[m])
+            r = wf_poll_over(w->op.f->pd, m);
+    return r;
 }
 
 /* What is ready of the sides whose turn is free or held already; 0: nothing. */
@@ -99,7 +97,7 @@ static int join(waiting *w, wf_ticket t, weft_time *deadline)
             continue;
         r = wf_fdlock_join(&f->lock, m, &w->in[m], w->op.mp->gp, t);
         w->own[m] = r == 0;
-        weft_time d = wf_fdlock_deadline(&f->pd->side[m].deadline); /* after the join */
+        weft_time d = wf_fdlock_deadline(&f->pd->deadline[m]); /* after the join */
         *deadline = d < *deadline ? d : *deadline;
     }
     return r;

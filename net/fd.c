@@ -235,7 +235,7 @@ static WF_NOINLINE int wait_turn(wf_op *op)
     if (!wf_op_rest(op))
         return -EBADF;
     wf_fd *f = op->f;
-    int    r = wf_fdlock_wait(&op->mp, &f->lock, op->mode, &f->pd->side[op->mode].deadline);
+    int    r = wf_fdlock_wait(&op->mp, &f->lock, op->mode, &f->pd->deadline[op->mode]);
     op->turn = r == 0;
     return wf_op_back(op) ? r : -EBADF;
 }
@@ -314,13 +314,9 @@ bool wf_op_back(wf_op *op)
     return false;
 }
 
-/* Besides what the poller knows: a deadline whose timer is late has passed all the same. */
 static inline int prepare(wf_op *op)
 {
-    wf_poll_desc *pd = op->f->pd;
-    if (wf_fdlock_passed(&pd->side[op->mode].deadline))
-        return -ETIMEDOUT;
-    return wf_poll_prepare(op->mp, pd, op->mode);
+    return wf_poll_prepare(op->mp, op->f->pd, op->mode);
 }
 
 /*

@@ -67,15 +67,15 @@ int wf_scarce_wait(wf_scarce *s, wf_op *op)
         announce(s);
         return 0;
     }
-    const volatile AO_t *deadline = &op->f->pd->side[op->mode].deadline;
+    wf_poll_desc *pd = op->f->pd;
     if (!wf_op_rest(op))
         return -EBADF;
-    enum wf_reason why = sleep_once(s, op, deadline);
+    enum wf_reason why = sleep_once(s, op, &pd->deadline[op->mode]);
     if (!wf_op_back(op))
         return -EBADF;
     if (why == WF_CANCEL)
         return -ECANCELED;
-    return wf_fdlock_passed(deadline) ? -ETIMEDOUT : 0;
+    return wf_poll_over(pd, op->mode);
 }
 
 void wf_scarce_end(wf_scarce *s)

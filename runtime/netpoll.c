@@ -20,18 +20,15 @@ static const enum wf_wait_kind wait_kinds[] = { WF_FOR_READABLE, WF_FOR_WRITABLE
 static void reset(wf_poll_desc *pd, int fd, bool stream_tcp)
 {
     pd->fd = fd;
-    pd->closing = false;
+    pd->closing = pd->drained = false;
     pd->short_rule = stream_tcp;
-    AO_store(&pd->urgent, 0);
+    AO_int_store(&pd->news, 0);
     pd->urgent_at = pd->urgent_seen = 0;
-    AO_store(&pd->sticky, 0);
     for (int m = WF_READ; m <= WF_WRITE; m++) {
-        wf_poll_side *side = &pd->side[m];
-        AO_store(&side->g, WF_PD_NONE);
-        AO_store(&side->deadline, 0);
-        AO_store(&side->timer.heap, 0);
-        side->armed = 0;
-        side->drained = false;
+        AO_store(&pd->g[m], WF_PD_NONE);
+        AO_store(&pd->deadline[m], 0);
+        AO_store(&pd->side[m].timer.heap, 0);
+        pd->side[m].armed = 0;
     }
 }
 
@@ -40,10 +37,10 @@ int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out)
     wf_poll_desc *pd = wf_poll_cache_alloc();
     if (!pd)
         return -ENOMEM;
-    wf_lock_acquire(&pd->lock);
+    wf_spin_acquire(&pd->lock);
     reset(pd, fd, stream_tcp);
     wf_poll_next_gen(pd);
-    wf_lock_release(&pd->lock);
+    wf_spin_release(&pd->lock);
     int r = wf_netpoll_open(pd);
     pd->pollable = r == 0;
     if (r < 0 && r != -EPERM) { /* EPERM: a regular file, always ready */
@@ -68,12 +65,14 @@ void wf_poll_unblock(wf_m *mp, wf_poll_desc *pd)
 {
     wf_glist out;
     wf_glist_init(&out);
-    wf_lock_acquire(&pd->lock);
+    wf_spin_acquire(&pd->lock);
     pd->closing = true;
+    AO_store(&pd->deadline[WF_READ], WF_PD_CLOSED);
+    AO_store(&pd->deadline[WF_WRITE], WF_PD_CLOSED);
     disarm(pd);
     wf_poll_fire(pd, WF_READ, WF_CLOSE, &out);
     wf_poll_fire(pd, WF_WRITE, WF_CLOSE, &out);
-    wf_lock_release(&pd->lock);
+    wf_spin_release(&pd->lock);
     wf_ready_list(mp, &out);
 }
 
@@ -81,129 +80,147 @@ void wf_poll_close(wf_poll_desc *pd)
 {
     if (pd->pollable)
         wf_netpoll_close(pd);
-    wf_lock_acquire(&pd->lock);
+    wf_spin_acquire(&pd->lock);
     disarm(pd);
     wf_poll_next_gen(pd); /* handles and events of before are stale */
-    wf_lock_release(&pd->lock);
+    wf_spin_release(&pd->lock);
     wf_poll_cache_free(pd);
 }
 
 /* ---- Waiting ------------------------------------------------------------------------ */
 
-/* With or without the lock: a change that comes later is seen in the wait. */
-static int error_of(const wf_poll_desc *pd, const wf_poll_side *side)
+/* As wf_poll_over, but that a late timer is left to end the wait. */
+static int ended(const wf_poll_desc *pd, enum wf_mode mode)
 {
-    if (pd->closing)
-        return -EBADF;
-    return (intptr_t)AO_load(&side->deadline) < 0 ? -ETIMEDOUT : 0;
+    AO_t d = AO_load(&pd->deadline[mode]);
+    if (WF_LIKELY((intptr_t)d >= 0))
+        return 0;
+    return d == WF_PD_CLOSED ? -EBADF : -ETIMEDOUT;
+}
+
+/* By the turn's owner, who does not wait: nobody else takes READY away. */
+static inline void forget(wf_poll_desc *pd, enum wf_mode mode)
+{
+    if (AO_load(&pd->g[mode]) != WF_PD_READY)
+        return;
+    AO_compare_and_swap_full(&pd->g[mode], WF_PD_READY, WF_PD_NONE);
+    wf_fence_after_rmw(); /* before the attempt; pairs with poll_fire's CAS */
 }
 
 int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
 {
-    wf_poll_side *side = &pd->side[mode];
     if (wf_g_cancelled(mp->gp))
         return -ECANCELED;
-    wf_lock_acquire(&pd->lock);
-    int  r = error_of(pd, side);
-    bool drained =
-        side->drained && !AO_load(&pd->sticky) && AO_load(&pd->urgent) == pd->urgent_seen;
-    if (r == 0 && drained) {
-        r = 1; /* no reset: an edge since the last read stays seen */
-    } else if (r == 0) {
-        if (AO_load(&side->g) == WF_PD_READY)
-            AO_store(&side->g, WF_PD_NONE); /* before the attempt, never after it */
-        if (mode == WF_READ)
-            pd->urgent_at = AO_load(&pd->urgent);
-    }
-    wf_lock_release(&pd->lock);
-    return r;
-}
-
-static bool poll_commit(wf_g *gp, void *arg)
-{
-    wf_poll_side *side = arg;
-    /* full: pairs with wf_poll_fire's CAS */
-    if (AO_compare_and_swap_full(&side->g, WF_PD_WAIT, (AO_t)gp))
-        return true;
-    wf_token_withdraw(gp, side->ticket);
-    return false;
-}
-
-/* Under the lock: news consumed, or an error; 1: there is nothing but to wait. */
-static int consume(wf_poll_desc *pd, wf_poll_side *side)
-{
-    int r = error_of(pd, side);
-    if (r != 0)
+    int r = wf_poll_over(pd, mode);
+    if (r != 0 || mode == WF_WRITE)
         return r;
-    if (pd->pollable && AO_load(&side->g) != WF_PD_READY)
-        return 1;
-    AO_store(&side->g, WF_PD_NONE);
-    side->drained = false;
+    unsigned news = AO_int_load_acquire(&pd->news); /* pairs with tell's release */
+    if (pd->drained && news == pd->urgent_seen)
+        return 1; /* nothing is forgotten: an edge since the last read stays seen */
+    pd->urgent_at = news & ~(unsigned)WF_POLL_STICKY;
+    forget(pd, mode);
     return 0;
 }
 
-/* After the wait: out of the word, if its waker did not see to that. */
-static int finish(wf_poll_desc *pd, wf_poll_side *side, enum wf_reason why)
+/* Any news are consumed: 0; 1: there is nothing but to wait; or an error. */
+static int consume(wf_poll_desc *pd, enum wf_mode mode)
 {
-    wf_lock_acquire(&pd->lock);
-    int r = consume(pd, side);
-    if (r == 1) {
-        AO_store(&side->g, WF_PD_NONE);
-        side->drained = false;
-        r = 0;
-    }
-    wf_lock_release(&pd->lock);
-    return why == WF_CANCEL ? -ECANCELED : r;
+    int r = ended(pd, mode);
+    if (r != 0)
+        return r;
+    if (pd->pollable && AO_load(&pd->g[mode]) != WF_PD_READY)
+        return 1;
+    forget(pd, mode);
+    if (mode == WF_READ)
+        pd->drained = false;
+    return 0;
+}
+
+static bool withdraw(wf_g *gp)
+{
+    wf_token_withdraw(gp, AO_load(&gp->token) & WF_TICKET_MASK);
+    return false;
+}
+
+struct wait {
+    wf_poll_desc *pd;
+    enum wf_mode  mode;
+};
+
+static bool poll_commit(wf_g *gp, void *arg)
+{
+    const struct wait *w = arg;
+    volatile AO_t     *g = &w->pd->g[w->mode];
+    if (!AO_compare_and_swap_full(g, WF_PD_NONE, (AO_t)gp)) /* pairs with poll_fire's */
+        return withdraw(gp);
+    wf_fence_after_rmw(); /* pairs with poll_fire's fence */
+    if (WF_LIKELY(ended(w->pd, w->mode) == 0))
+        return true;
+    if (!AO_compare_and_swap_full(g, (AO_t)gp, WF_PD_NONE))
+        return true; /* it was found after all, and its token is fired */
+    return withdraw(gp);
+}
+
+/* After a wait that was not ended by an event of this side: out of the word; and who took
+ * it out of the word has fired its token, both under the lock. */
+static void unpublish(wf_poll_desc *pd, enum wf_mode mode)
+{
+    wf_spin_acquire(&pd->lock);
+    if (AO_load(&pd->g[mode]) != WF_PD_READY)
+        AO_store(&pd->g[mode], WF_PD_NONE);
+    wf_spin_release(&pd->lock);
+}
+
+static int finish(wf_poll_desc *pd, enum wf_mode mode)
+{
+    forget(pd, mode);
+    if (mode == WF_READ)
+        pd->drained = false;
+    return ended(pd, mode);
 }
 
 int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
 {
-    wf_poll_side *side = &pd->side[mode];
     if (wf_g_cancelled((*mp)->gp))
         return -ECANCELED;
-    wf_ticket t = wf_wait_arm(*mp);
-    wf_lock_acquire(&pd->lock);
-    int r = consume(pd, side);
-    if (r == 1) {
-        side->ticket = t;
-        AO_store(&side->g, WF_PD_WAIT);
-    }
-    wf_lock_release(&pd->lock);
-    if (r != 1) {
-        wf_wait_abandon(*mp, t);
+    int r = consume(pd, mode);
+    if (r != 1)
         return r;
-    }
+    struct wait    w = { pd, mode };
+    wf_ticket      t = wf_wait_arm(*mp);
     enum wf_reason why =
-        wf_wait_commit(mp, t, WEFT_FOREVER, wf_for(wait_kinds[mode], pd), poll_commit, side);
-    return finish(pd, side, why);
+        wf_wait_commit(mp, t, WEFT_FOREVER, wf_for(wait_kinds[mode], pd), poll_commit, &w);
+    if (WF_UNLIKELY(why != WF_EVENT))
+        unpublish(pd, mode);
+    r = finish(pd, mode);
+    return why == WF_CANCEL ? -ECANCELED : r;
 }
 
-struct any {
+struct wait_any {
     wf_poll_desc *pd;
     const bool   *wanted;
-    wf_ticket     ticket;
 };
 
 static bool any_commit(wf_g *gp, void *arg)
 {
-    struct any *a = arg;
-    bool        news = false;
+    struct wait_any *a = arg;
+    bool             news = false;
     for (int m = WF_READ; m <= WF_WRITE; m++)
-        if (a->wanted[m]) /* full: pairs with wf_poll_fire's CAS */
-            news = !AO_compare_and_swap_full(&a->pd->side[m].g, WF_PD_WAIT, (AO_t)gp) || news;
-    if (!news)
-        return true;
-    /* If a waker was first it left the G to us as well: the token was not parked. */
-    wf_token_withdraw(gp, a->ticket);
-    return false;
+        if (a->wanted[m]) { /* full: pairs with wf_poll_fire's CAS */
+            news = !AO_compare_and_swap_full(&a->pd->g[m], WF_PD_NONE, (AO_t)gp) || news;
+            wf_fence_after_rmw(); /* pairs with poll_fire's fence */
+            news = ended(a->pd, (enum wf_mode)m) != 0 || news;
+        }
+    /* It stays in the words until unpublish; a waker then finds a token that was fired. */
+    return !news || withdraw(gp);
 }
 
-/* Under the lock: 0 if a wanted side has news, which are consumed; 1: to wait. */
-static int consume_any(struct any *a)
+/* 0 if a wanted side has news, which are consumed; 1: to wait; or an error. */
+static int consume_any(wf_poll_desc *pd, const bool wanted[2])
 {
     int r = 1;
     for (int m = WF_READ; m <= WF_WRITE; m++) {
-        int one = a->wanted[m] ? consume(a->pd, &a->pd->side[m]) : 1;
+        int one = wanted[m] ? consume(pd, (enum wf_mode)m) : 1;
         r = one < r ? one : r;
     }
     return r;
@@ -212,15 +229,8 @@ static int consume_any(struct any *a)
 int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[2],
                      weft_time deadline)
 {
-    struct any a = { .pd = pd, .wanted = sides, .ticket = t };
-    wf_lock_acquire(&pd->lock);
-    int r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : consume_any(&a);
-    for (int m = WF_READ; m <= WF_WRITE && r == 1; m++)
-        if (a.wanted[m]) {
-            pd->side[m].ticket = t;
-            AO_store(&pd->side[m].g, WF_PD_WAIT);
-        }
-    wf_lock_release(&pd->lock);
+    struct wait_any a = { pd, sides };
+    int             r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : consume_any(pd, sides);
     if (r != 1) {
         wf_wait_abandon(*mp, t);
         return r;
@@ -229,8 +239,9 @@ int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[
         wf_wait_commit(mp, t, deadline, wf_for(WF_FOR_DESCRIPTOR, pd), any_commit, &a);
     r = 0;
     for (int m = WF_READ; m <= WF_WRITE; m++)
-        if (a.wanted[m]) {
-            int one = finish(pd, &pd->side[m], why);
+        if (sides[m]) {
+            unpublish(pd, (enum wf_mode)m); /* whatever ended it: there may have been two */
+            int one = finish(pd, (enum wf_mode)m);
             r = one < r ? one : r;
         }
     if (why == WF_CANCEL)
@@ -255,7 +266,7 @@ void wf_poll_note_read(wf_poll_desc *pd, size_t wanted, ssize_t got)
         return;
     if (got == -EAGAIN)
         pd->urgent_seen = pd->urgent_at;
-    pd->side[WF_READ].drained = got > 0 && (size_t)got < wanted;
+    pd->drained = got > 0 && (size_t)got < wanted;
 }
 
 /* ---- Deadlines ------------------------------------------------------------------------ */
@@ -280,7 +291,7 @@ static void arm(wf_m *mp, wf_poll_desc *pd, wf_poll_side *side, int64_t when, wf
     if (r >= 0)
         return;
     side->armed = 0;
-    AO_store(&side->deadline, (AO_t)-1);
+    AO_store(&pd->deadline[side->mode], WF_PD_PASSED);
     wf_poll_fire(pd, side == &pd->side[WF_READ] ? WF_READ : WF_WRITE, WF_CLOSE, out);
 }
 
@@ -289,30 +300,30 @@ static void deadline_fired(void *arg, AO_t seq, wf_glist *out)
     wf_poll_side *side = arg;
     enum wf_mode  mode = side->mode;
     wf_poll_desc *pd = WF_CONTAINER(side - mode, wf_poll_desc, side);
-    wf_lock_acquire(&pd->lock);
+    wf_spin_acquire(&pd->lock);
     if (side->armed && side->timer_seq == seq) {
-        int64_t when = (int64_t)AO_load(&side->deadline);
+        int64_t when = (int64_t)AO_load(&pd->deadline[mode]);
         side->armed = 0;
         if (when > wf_now()) {
             arm(wf_m_self(), pd, side, when, out); /* it was moved later meanwhile */
         } else if (when > 0) {
-            AO_store(&side->deadline, (AO_t)-1);
+            AO_store(&pd->deadline[side->mode], WF_PD_PASSED);
             wf_poll_fire(pd, mode, WF_CLOSE, out);
         }
     }
-    wf_lock_release(&pd->lock);
+    wf_spin_release(&pd->lock);
 }
 
 static void set_side(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode, weft_time when, wf_glist *out)
 {
     wf_poll_side *side = &pd->side[mode];
     if (when == WEFT_FOREVER) {
-        AO_store(&side->deadline, 0);
+        AO_store(&pd->deadline[mode], 0);
     } else if (when <= wf_now()) {
-        AO_store(&side->deadline, (AO_t)-1);
+        AO_store(&pd->deadline[side->mode], WF_PD_PASSED);
         wf_poll_fire(pd, mode, WF_CLOSE, out);
     } else {
-        AO_store(&side->deadline, (AO_t)when);
+        AO_store(&pd->deadline[mode], (AO_t)when);
         if (!side->armed || side->armed > when)
             arm(mp, pd, side, when, out); /* else it re-arms when it fires */
     }
@@ -322,11 +333,11 @@ void wf_poll_set_deadline(wf_m *mp, wf_poll_desc *pd, bool read, bool write, wef
 {
     wf_glist out;
     wf_glist_init(&out);
-    wf_lock_acquire(&pd->lock);
+    wf_spin_acquire(&pd->lock);
     if (!pd->closing && read)
         set_side(mp, pd, WF_READ, deadline, &out);
     if (!pd->closing && write)
         set_side(mp, pd, WF_WRITE, deadline, &out);
-    wf_lock_release(&pd->lock);
+    wf_spin_release(&pd->lock);
     wf_ready_list(mp, &out);
 }

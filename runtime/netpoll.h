@@ -24,9 +24,18 @@ int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out);
 
 /*
  * Before an attempt: forgets old readiness, unless the read side is known to be
- * drained.  0: try; 1: do not try, wait (drained); -ETIMEDOUT, -EBADF, -ECANCELED.
+ * drained; a write's is left, as a write always tries, and at worst tries once more.  0: try; 1: do not try, wait (drained); -ETIMEDOUT, -EBADF, -ECANCELED.
  */
 int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode);
+
+/* May one go on?  0, -ETIMEDOUT (also where the timer is late), -EBADF. */
+static inline int wf_poll_over(const wf_poll_desc *pd, enum wf_mode mode)
+{
+    AO_t d = AO_load(&pd->deadline[mode]);
+    if (WF_LIKELY(d == 0))
+        return 0;
+    return d == WF_PD_CLOSED ? -EBADF : (int64_t)d <= wf_now() ? -ETIMEDOUT : 0;
+}
 
 /*
  * After an attempt that answered -EAGAIN (or prepare's 1): parks until the side is

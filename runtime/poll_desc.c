@@ -75,29 +75,49 @@ void wf_poll_next_gen(wf_poll_desc *pd)
     AO_store_release(&pd->gen, gen ? gen : 1); /* pairs with looks without the lock */
 }
 
+/* The wait of a G that was in a word is the one its token is in; see the header. */
+static enum wf_fire end_wait(wf_g *gp, enum wf_reason reason)
+{
+    return wf_token_fire(gp, AO_load(&gp->token) & WF_TICKET_MASK, reason);
+}
+
 void wf_poll_fire(wf_poll_desc *pd, enum wf_mode mode, enum wf_reason reason, wf_glist *out)
 {
-    wf_poll_side *side = &pd->side[mode];
-    AO_t          to = reason == WF_EVENT ? WF_PD_READY : WF_PD_NONE;
+    volatile AO_t *g = &pd->g[mode];
+    AO_t           to = reason == WF_EVENT ? WF_PD_READY : WF_PD_NONE;
+    if (reason != WF_EVENT)
+        wf_fence(); /* the deadline was stored; pairs with poll_commit's CAS */
     for (;;) {
-        AO_t was = AO_load(&side->g);
+        AO_t was = AO_load(g);
         if (was == WF_PD_READY || (was == WF_PD_NONE && reason != WF_EVENT))
             return;
-        if (!AO_compare_and_swap_full(&side->g, was, to)) /* pairs with poll_commit's */
+        if (!AO_compare_and_swap_full(g, was, to)) /* pairs with poll_commit's */
             continue;
-        if (was > WF_PD_WAIT) {
-            wf_g *gp = (wf_g *)was;
-            if (wf_token_fire(gp, side->ticket, reason) == WF_WON_PARKED)
-                wf_glist_push(out, gp);
-        }
+        if (was > WF_PD_READY && end_wait((wf_g *)was, reason) == WF_WON_PARKED)
+            wf_glist_push(out, (wf_g *)was);
         return;
     }
 }
 
-static AO_t sticky_of(uint32_t events)
+static unsigned sticky_of(uint32_t events)
 {
     return (events & EPOLLRDHUP ? WF_POLL_RDHUP : 0) | (events & EPOLLHUP ? WF_POLL_HUP : 0) |
            (events & EPOLLERR ? WF_POLL_ERR : 0);
+}
+
+/* Under the lock. */
+static void tell(wf_poll_desc *pd, uint32_t events, wf_glist *out)
+{
+    if (WF_UNLIKELY(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))) {
+        unsigned news = AO_int_load(&pd->news) | sticky_of(events);
+        if (events & EPOLLPRI)
+            news += WF_POLL_URGENT;
+        AO_int_store_release(&pd->news, news); /* pairs with wf_poll_prepare's acquire */
+    }
+    if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        wf_poll_fire(pd, WF_READ, WF_EVENT, out);
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        wf_poll_fire(pd, WF_WRITE, WF_EVENT, out);
 }
 
 void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out)
@@ -105,17 +125,8 @@ void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out)
     wf_poll_desc *pd = wf_poll_cache_at((unsigned)(id & 0xffffff));
     if (!pd)
         return;
-    wf_lock_acquire(&pd->lock);
-    if (wf_poll_id(pd) == id && !pd->closing) { /* else a stale event of one closed since */
-        AO_t sticky = sticky_of(events);
-        if (sticky)
-            AO_store(&pd->sticky, AO_load(&pd->sticky) | sticky);
-        if (events & EPOLLPRI)
-            AO_store(&pd->urgent, AO_load(&pd->urgent) + 1);
-        if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-            wf_poll_fire(pd, WF_READ, WF_EVENT, out);
-        if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
-            wf_poll_fire(pd, WF_WRITE, WF_EVENT, out);
-    }
-    wf_lock_release(&pd->lock);
+    wf_spin_acquire(&pd->lock);
+    if (wf_poll_id(pd) == id && !pd->closing) /* else a stale event of one closed since */
+        tell(pd, events, out);
+    wf_spin_release(&pd->lock);
 }

@@ -3,8 +3,8 @@
  * poll.pml - rg of a poll_desc, and the rule of the short read: runtime/poll_desc.c, netpoll.c.
  *
  * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with poll_commit and finish,
- * wf_poll_note_read, a deadline that passes and wf_poll_unblock.  A section under pd->lock is a
- * step; so is a system call.  The peer sends CHUNKS bytes and its end; each makes an edge, which
+ * wf_poll_note_read, a deadline that passes and wf_poll_unblock.  Each access to a word is a
+ * step; so are a CAS, a system call and, of the poller, a section under pd->lock.  The peer sends CHUNKS bytes and its end; each makes an edge, which
  * the poller learns of at any later time, several as one.  The reader has room for ROOM bytes.
  * The token, and with it cancellation, is park.pml's: here who swaps the G out wakes it.
  * With LIBRARY the reader is now weft's and now a library's, which reads what it likes by
@@ -28,14 +28,14 @@
  * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
  * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
  * fault: FAULT_commit_blind       | the commit does not compare
+ * fault: FAULT_commit_no_look -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | nor looks at the deadline after it
  * fault: FAULT_keeps_drained -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | the library's wait consumes an edge
  * fault: FAULT_resets_late -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it forgets news after it asked
  * fault: FAULT_asks_once -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it parks without asking the kernel
  */
 #define NONE  0
 #define READY 1
-#define WAIT  2
-#define PARK  3 /* the G */
+#define PARK  2 /* the G */
 
 byte rg = NONE;
 bool drained, sticky, passed, closing;
@@ -59,7 +59,7 @@ inline fire(to, gp)
     gp = rg;
     if
     :: to == READY -> rg = READY
-    :: to == NONE && gp >= WAIT -> rg = NONE
+    :: to == NONE && gp == PARK -> rg = NONE
     :: else
     fi;
     if
@@ -102,57 +102,79 @@ active proctype Poller()
     od
 }
 
+/* By the turn's owner: nobody else takes READY away. */
+inline forget()
+{
+    if
+    :: rg == READY -> rg = NONE
+    :: else
+    fi
+}
+
 /* 0: try; 1: wait; 2: over */
 inline prepare(r)
 {
-    atomic {
-        if
-        :: closing || passed -> r = 2
+    if
+    :: closing || passed -> r = 2
+    :: else ->
+       if
 #ifdef FAULT_sticky_ignored
-        :: !closing && !passed && drained -> r = 1
-        :: !closing && !passed && !drained -> r = 0
+       :: drained -> r = 1
 #else
-        :: !closing && !passed && drained && !sticky -> r = 1
-        :: !closing && !passed && !(drained && !sticky) -> r = 0
+       :: drained && !sticky -> r = 1
 #endif
-        fi;
-        if
+       :: else -> r = 0
+       fi;
+       if
 #ifdef FAULT_reset_when_drained
-        :: r <= 1 && rg == READY -> rg = NONE
+       :: true -> forget()
 #else
-        :: r == 0 && rg == READY -> rg = NONE
+       :: r == 0 -> forget()
+       :: r == 1
 #endif
-        :: else
-        fi
-    }
+       fi
+    fi
 }
 
 inline wait_for_news(r)
 {
-    atomic { /* consume, under the lock */
-        if
-        :: closing || passed -> r = 2
-        :: !closing && !passed && rg == READY -> rg = NONE; CLEAR; r = 0
-        :: else -> rg = WAIT; r = 1
-        fi
-    };
+    if /* consume */
+    :: closing || passed -> r = 2
+    :: else ->
+       if
+       :: rg == READY -> forget(); CLEAR; r = 0
+       :: else -> r = 1
+       fi
+    fi;
     if
-    :: r == 1 ->
-       atomic { /* poll_commit, by the lander */
-           if
+    :: r == 1 -> /* poll_commit, by the lander */
 #ifdef FAULT_commit_blind
-           :: rg = PARK; r = 1
+       rg = PARK;
 #else
-           :: rg == WAIT -> rg = PARK; r = 1
+       atomic {
+           if
+           :: rg == NONE -> rg = PARK
            :: else -> r = 0
-#endif
            fi
        };
+#endif
+#ifndef FAULT_commit_no_look
+       if
+       :: r == 1 && (closing || passed) ->
+          atomic { /* else it was found after all, and is woken */
+              if
+              :: rg == PARK -> rg = NONE; r = 0
+              :: else
+              fi
+          }
+       :: else
+       fi;
+#endif
        if
        :: r == 1 -> atomic { woken -> woken = false }
        :: else
        fi;
-       atomic { rg = NONE; CLEAR; r = 0 } /* finish */
+       forget(); CLEAR; r = 0 /* finish; prepare then looks whether it is over */
     :: else
     fi
 }
@@ -222,9 +244,10 @@ active proctype Reader()
     bool end;
     do
 #ifdef LIBRARY
-    :: library_round(r, n, end)
+    :: true -> library_round(r, n, end)
 #endif
-    :: prepare(r);
+    :: true -> /* else prepare's else would be the loop's */
+       prepare(r);
        if
        :: r == 2 -> break
        :: r == 1 -> wait_for_news(r)

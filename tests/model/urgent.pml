@@ -6,7 +6,7 @@
  * Models wf_poll_prepare, wf_poll_note_read, wf_poll_wait, wf_poll_event with the count of
  * EPOLLPRI, and wf_poll_next_gen at close and open.  The kernel's read stops at the mark, so
  * it falls short though bytes lie behind; epoll_wait fetches what is there and tells of it
- * later.  A section under pd->lock is a step; parking is poll.pml's.
+ * later.  The reader takes no lock, so it sees an event half told; parking is poll.pml's.
  *
  * Bounds: MARKS marks, with a byte before or behind each or not; one reader with much room; one
  * poller; then the slot is closed and opened for a peer that never sends.
@@ -30,6 +30,7 @@ bool sent_all;
 bool ready, drained;
 byte urgent, urgent_at, urgent_seen;
 byte gen = 1;
+bool lock;           /* of the poll_desc */
 
 inline arrive()
 {
@@ -88,10 +89,14 @@ active proctype reader()
             try = !(drained && urgent == urgent_seen);
 #endif
             if
-            :: try -> ready = false; urgent_at = urgent
+            :: try -> urgent_at = urgent
             :: else
             fi
         }
+        if
+        :: try -> ready = false /* forget */
+        :: else
+        fi;
         n = 0;
         if
         :: try -> read_some()
@@ -119,7 +124,7 @@ active proctype reader()
         :: else
         fi
     od;
-    atomic { gen++; ready = false; urgent = 0 } /* close, and open for another */
+    atomic { !lock -> gen++; ready = false; urgent = 0 } /* close, and open for another */
 }
 
 active proctype poller()
@@ -130,18 +135,16 @@ active proctype poller()
 end:
     do
     :: atomic { edge -> edge = false; pri = edge_pri; edge_pri = false; life = gen }
-        atomic {
-            if
+        atomic { !lock -> lock = true };
+        if
 #ifndef FAULT_any_life
-            :: life != gen
+        :: life != gen
 #endif
-            :: else ->
-                assert(life == gen);
-                urgent = urgent + pri;
-                ready = true
-            fi;
-            life = 0;
-            pri = false
-        }
+        :: else ->
+            assert(life == gen);
+            urgent = urgent + pri;
+            ready = true
+        fi;
+        atomic { lock = false; life = 0; pri = false }
     od
 }
