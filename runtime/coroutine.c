@@ -11,6 +11,7 @@
  * Lock: gpool.lock, a leaf.
  */
 #include "coroutine.h"
+#include "stack_report.h"
 #include "stray.h"
 
 #include <stdlib.h>
@@ -179,10 +180,18 @@ static WF_NOINLINE void cache_full(wf_p *pp)
     pp->nfree = 0;
 }
 
+static WF_COLD void look_at_stack(wf_g *gp)
+{
+    wf_stack_check(&gp->stack, gp->name, gp->id);
+    if (AO_load(&wf_stack_watch) & WF_STACK_MEASURE)
+        wf_stack_report_ended(gp);
+}
+
 void wf_g_free(wf_m *mp, wf_g *gp)
 {
     wf_p *pp = mp->pp;
-    wf_stack_check(&gp->stack, gp->name, gp->id);
+    if (WF_UNLIKELY(AO_load(&wf_stack_watch)))
+        look_at_stack(gp);
     if (WF_UNLIKELY(gp->name)) {
         free(gp->name);
         gp->name = NULL;

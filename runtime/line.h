@@ -37,6 +37,15 @@ static inline void wf_line_put_number(wf_line *l, uint64_t v)
     wf_line_put_base(l, v, 10);
 }
 
+/* In a column: at least a space and so many characters wide. */
+static inline void wf_line_put_padded(wf_line *l, uint64_t v, int width)
+{
+    for (uint64_t least = 10; width > 2; least *= 10, width--)
+        wf_line_put(l, v < least ? " " : "");
+    wf_line_put(l, " ");
+    wf_line_put_number(l, v);
+}
+
 static inline void wf_line_put_hex(wf_line *l, uint64_t v)
 {
     wf_line_put(l, "0x");

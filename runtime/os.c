@@ -86,10 +86,10 @@ void wf_membarrier(void)
         barrier_by_mprotect();
 }
 
-int wf_write_stderr(const char *text, size_t n)
+int wf_write(int fd, const char *text, size_t n)
 {
     while (n > 0) {
-        ssize_t w = write(STDERR_FILENO, text, n);
+        ssize_t w = write(fd, text, n);
         if (w < 0 && errno == EINTR)
             continue;
         if (w <= 0)
@@ -98,6 +98,11 @@ int wf_write_stderr(const char *text, size_t n)
         n -= (size_t)w;
     }
     return 0;
+}
+
+int wf_write_stderr(const char *text, size_t n)
+{
+    return wf_write(STDERR_FILENO, text, n);
 }
 
 void wf_die(const char *format, ...)

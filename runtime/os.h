@@ -29,6 +29,7 @@ void wf_futex_wake(volatile unsigned *word, int n);
 bool wf_membarrier_init(void);
 void wf_membarrier(void);
 
+int wf_write(int fd, const char *text, size_t n); /* all of it; async-signal-safe */
 int wf_write_stderr(const char *text, size_t n);
 
 /* The CPUs this process may use: the smaller of its affinity and of its cgroup's

@@ -11,6 +11,7 @@
 #include "fault.h"
 #include "lot.h"
 #include "notify.h"
+#include "stack_report.h"
 #include "wait.h"
 
 #include <sched.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define S               wf_the_sched
 #define DEFAULT_STOP_NS (5 * WEFT_S)
@@ -206,6 +208,7 @@ static void finish(int64_t stop_ns)
     wf_signal_end();
     if (!clean)
         abandon_all();
+    wf_stack_report_write(STDERR_FILENO);
     if (wf_net_stop_hook)
         wf_net_stop_hook();
     for (int i = 0; i < S.procs; i++)
@@ -221,7 +224,9 @@ static void finish(int64_t stop_ns)
 static int begin(const weft_options *opt, int procs, uint8_t class)
 {
     int max_threads = opt && opt->max_threads ? opt->max_threads : DEFAULT_MAX_THREADS;
-    int r = wf_proc_start(procs, max_threads);
+    int r = wf_stack_report_start();
+    if (r == 0)
+        r = wf_proc_start(procs, max_threads);
     if (r != 0)
         return r;
     S.stack_class = class;

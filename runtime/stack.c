@@ -68,6 +68,8 @@ static struct {
     struct iovec      iov[BATCH_MOST]; /* under lock: too large for a coroutine's stack */
 } pool;
 
+volatile AO_t wf_stack_watch;
+
 static size_t class_bytes(uint8_t class)
 {
     return (size_t)WF_STACK_MIN << class;
@@ -102,6 +104,27 @@ static long maps_budget(void)
     return (atol(text) - MAPS_LEFT_FOR_OTHERS) / 2; /* a guard splits a mapping in two */
 }
 
+static void set_guard(enum guard to)
+{
+    pool.guard = to;
+    if (to == GUARD_CANARY)
+        AO_store(&wf_stack_watch, AO_load(&wf_stack_watch) | WF_STACK_CANARY);
+}
+
+void wf_stack_watch_set(AO_t bit)
+{
+    wf_lock_acquire(&pool.lock);
+    AO_store(&wf_stack_watch, AO_load(&wf_stack_watch) | bit);
+    wf_lock_release(&pool.lock);
+}
+
+void wf_stack_watch_clear(AO_t bit)
+{
+    wf_lock_acquire(&pool.lock);
+    AO_store(&wf_stack_watch, AO_load(&wf_stack_watch) & ~bit);
+    wf_lock_release(&pool.lock);
+}
+
 static void start(void)
 {
     const char *want = getenv("WEFT_GUARD");
@@ -111,7 +134,7 @@ static void start(void)
         return;
     for (int g = GUARD_MADVISE; g <= GUARD_CANARY; g++)
         if (strcmp(want, guard_names[g]) == 0) {
-            pool.guard = (enum guard)g;
+            set_guard((enum guard)g);
             return;
         }
     wf_die("WEFT_GUARD=%s: must be madvise, mprotect or canary", want);
@@ -141,7 +164,7 @@ static void fall_back(enum guard to, const char *why)
     char line[160];
     int  n = snprintf(line, sizeof line, "weft: stack guards: %s; using %s from here on\n", why,
                       guard_names[to]);
-    pool.guard = to;
+    set_guard(to);
     wf_write_stderr(line, (size_t)n);
 }
 
@@ -261,6 +284,11 @@ enum wf_stack_hit wf_stack_find(const void *addr, char **slot_top)
         return in % a->slot < WF_STACK_GUARD ? WF_HIT_GUARD : WF_HIT_STACK;
     }
     return WF_HIT_NONE;
+}
+
+const char *wf_stack_low(const wf_stack *s)
+{
+    return s->top - s->size + (pool.guard == GUARD_CANARY ? CANARY_BYTES : 0);
 }
 
 void wf_stack_check(const wf_stack *s, const char *name, uint64_t id)

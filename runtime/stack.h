@@ -36,6 +36,14 @@ enum wf_stack_hit { WF_HIT_NONE, WF_HIT_GUARD, WF_HIT_STACK };
 enum wf_stack_hit wf_stack_find(const void *addr, char **slot_top);
 
 const char *wf_stack_guard_kind(void); /* "madvise", "mprotect" or "canary" */
+
+/* What is done as a coroutine ends, in bits: nothing, most often. */
+enum wf_stack_watch { WF_STACK_CANARY = 1, WF_STACK_MEASURE = 2 };
+extern volatile AO_t wf_stack_watch; /* atomic; changed under pool.lock */
+void wf_stack_watch_set(AO_t bit);
+void wf_stack_watch_clear(AO_t bit);
+
+const char *wf_stack_low(const wf_stack *s); /* the lowest byte that a coroutine may use */
 /* In canary mode: dies if the stack's lowest bytes were overwritten. */
 void wf_stack_check(const wf_stack *s, const char *name, uint64_t id);
 

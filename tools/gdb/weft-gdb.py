@@ -143,10 +143,7 @@ class Coroutine:
 
     def function(self):
         """The user's function that it was started with."""
-        fn = self.fn
-        if self.group_fn and text_place(fn).startswith("member_main"):
-            fn = self.group_fn
-        return fn
+        return self.group_fn or self.fn
 
     def registers(self):
         """Those it goes on with."""
