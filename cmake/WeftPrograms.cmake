@@ -5,7 +5,9 @@
 # and their own folder, no more, and link the static library, so that an installed program runs from
 # anywhere.
 #
-# Sets weft_tools and weft_examples, the targets made.
+# Examples that need another library are left out where that is missing.
+#
+# Sets weft_tools and weft_examples, the targets made, and weft_examples_left_out, files.
 
 find_library(WEFT_CJSON NAMES cjson DOC "cJSON, for the reports of the tools")
 
@@ -36,15 +38,44 @@ endif()
 install(PROGRAMS tools/weft-lint DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools)
 
 # Examples show what a user writes, so they get a user's flags: no _GNU_SOURCE from here.
+set(weft_needs_redis_client hiredis hiredis/hiredis.h libhiredis-dev)
+set(weft_needs_postgres_client pq postgresql/libpq-fe.h libpq-dev)
+set(weft_needs_http_fetch curl curl/curl.h libcurl4-openssl-dev)
+
+# Sets OUT to the library that the example needs, to nothing, or to NOTFOUND.
+function(weft_example_library out name)
+    set(${out} "" PARENT_SCOPE)
+    if(NOT weft_needs_${name})
+        return()
+    endif()
+    list(GET weft_needs_${name} 0 library)
+    list(GET weft_needs_${name} 1 header)
+    list(GET weft_needs_${name} 2 package)
+    find_library(WEFT_LIB_${library} NAMES ${library} DOC "for the example ${name}")
+    find_path(WEFT_INCLUDE_${library} ${header} DOC "folder that holds ${header}")
+    if(WEFT_LIB_${library} AND WEFT_INCLUDE_${library})
+        set(${out} "${WEFT_LIB_${library}}" PARENT_SCOPE)
+    else()
+        message(STATUS "left out: examples/${name}.c, which needs the package ${package}")
+        set(${out} NOTFOUND PARENT_SCOPE)
+    endif()
+endfunction()
+
 set(weft_examples "")
+set(weft_examples_left_out "")
 file(GLOB weft_example_sources CONFIGURE_DEPENDS examples/*.c)
 foreach(source ${weft_example_sources})
     get_filename_component(name "${source}" NAME_WE)
+    weft_example_library(library ${name})
+    if(library STREQUAL "NOTFOUND")
+        list(APPEND weft_examples_left_out ${name}.c)
+        continue()
+    endif()
     add_executable(example-${name} "${source}")
     set_target_properties(example-${name} PROPERTIES
         OUTPUT_NAME ${name}
         RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/examples"
     )
-    target_link_libraries(example-${name} PRIVATE weft_static)
+    target_link_libraries(example-${name} PRIVATE weft_static ${library})
     list(APPEND weft_examples example-${name})
 endforeach()
