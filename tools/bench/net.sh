@@ -9,11 +9,17 @@ server_pid='' server_pids=()
 # The command that serves, in `server`; empty: it is not there.
 server_command() # PEER echo|http WORKERS
 {
-    local command=${peer_echo[$1]}
+    local command=${peer_echo[$1]} words environment=(env)
     [ "$2" = echo ] || command=${peer_http[$1]}
-    read -ra server <<<"${command//%w/$3}"
-    server[0]=$bin/${server[0]}
-    [ -x "${server[0]}" ] || server=()
+    read -ra words <<<"${command//%w/$3}"
+    while [[ ${words[0]} == *=* ]]; do
+        environment+=("${words[0]}")
+        words=("${words[@]:1}")
+    done
+    words[0]=$bin/${words[0]}
+    server=("${words[@]}")
+    [ ${#environment[@]} -eq 1 ] || server=("${environment[@]}" "${words[@]}")
+    [ -x "${words[0]}" ] || server=()
 }
 
 # A process and all that it started.

@@ -106,7 +106,7 @@ function two_settings(row)
 
 function compute_head()
 {
-    head("what | Ps | weft | Go | Boost.Fiber | tokio | weft / best with stacks | fastest | " \
+    head("what | Ps | weft | Go | Boost.Fiber | tokio | weft / best with stacks | ahead | " \
         "goal | reached")
 }
 
@@ -391,7 +391,8 @@ END {
     print "# Benchmarks\n\nWritten by `tools/bench/run`; run it to measure your own machine. Each"
     print "figure is a median with, in brackets, the least and the greatest; peers run in turn, and"
     print "every program checked its own result. Absolute figures move from machine to machine: the"
-    print "ratios to a peer in the same run are what counts.\n"
+    print "ratios to a peer in the same run are what counts. A dash: the peer has no such thing, is"
+    print "not installed, or takes half a minute (skynet on Boost.Fiber).\n"
     while ((getline line < machine) > 0) {
         print line
     }
