@@ -4,7 +4,7 @@
 # The rows of a server and its load: a fresh server and a fresh client for each measurement, servers
 # in turn, the client the same for all.  Sourced by run.
 
-server_pid='' server_pids=()
+server_pid='' server_pids=() beside=() options=()
 
 # The command that serves, in `server`; empty: it is not there.
 server_command() # PEER echo|http WORKERS
@@ -38,7 +38,7 @@ start_server()
     local line=''
     rm -f "$work/fifo"
     mkfifo "$work/fifo"
-    "${pin[@]}" "${server[@]}" 127.0.0.1:0 >"$work/fifo" 2>"$work/server-words" &
+    "${pin[@]}" env "${beside[@]}" "${server[@]}" 127.0.0.1:0 >"$work/fifo" 2>"$work/server-words" &
     server_pid=$!
     exec {server_out}<"$work/fifo"
     read -r -t 10 -u "$server_out" line || true
@@ -63,11 +63,20 @@ stop_server()
     server_pid=''
 }
 
+# A row's options: NAME=VALUE are the server's environment, in `beside`; the rest bench_load's.
+options_of() # ROW
+{
+    local word
+    beside=() options=()
+    [ "${row_options[$1]}" != - ] || return 0
+    for word in ${row_options[$1]}; do
+        if [[ $word == *=* ]]; then beside+=("$word"); else options+=("$word"); fi
+    done
+}
+
 # The load generator's command against the running server, in `load`.
 load_command() # ROW CONNECTIONS
 {
-    local options=()
-    [ "${row_options[$1]}" = - ] || read -ra options <<<"${row_options[$1]}"
     [ "$smoke" -eq 0 ] || options+=(-w "$warmup")
     load=(timeout -k 5 120 "${pin[@]}" "$bin/bench_load" -c "$2" -d "$seconds" -w "$warmup"
         "${options[@]}" "${server_pids[@]/#/-p}" "$server_at")
@@ -107,6 +116,7 @@ measure_server() # ROW PEER WORKERS CONNECTIONS
     [ "$kind" != http ] || { protocol=http kind=net; }
     server_command "$2" "$protocol" "$3"
     [ ${#server[@]} -gt 0 ] || return 0
+    options_of "$1"
     if ! start_server; then
         failed "$1: the server ${server[*]} did not say where it listens" "$work/server-words"
     else

@@ -160,6 +160,43 @@ static void begin(struct service *s, const char *address, char said[WEFT_ADDR_MA
     }
 }
 
+/* ---- Coroutines beside: BESIDE=spin:N compute for ever, BESIDE=nap:N block, without saying so ---- */
+
+static void spin(void *arg)
+{
+    for (volatile long i = 0;; i++) {
+    }
+    (void)arg;
+}
+
+static void nap(void *arg)
+{
+    for (;;) {
+        sleep(1);
+        weft_yield();
+    }
+    (void)arg;
+}
+
+static void start_beside(const char *what)
+{
+    int n;
+
+    if (!what) {
+        return;
+    }
+    bool spins = sscanf(what, "spin:%d", &n) == 1;
+    if (!spins && sscanf(what, "nap:%d", &n) != 1) {
+        die("BESIDE", -EINVAL);
+    }
+    for (int i = 0; i < n; i++) {
+        int err = weft_go(spins ? spin : nap, NULL, 0);
+        if (err < 0) {
+            die("weft_go", err);
+        }
+    }
+}
+
 static struct service requests = { .serve = serve }, counters = { .serve = tell };
 
 static int run(void *arg)
@@ -173,6 +210,7 @@ static int run(void *arg)
     if (err < 0) {
         die("weft_go", err);
     }
+    start_beside(getenv("BESIDE"));
     printf("counters at %s listening on %s\n", counters_at, at);
     fflush(stdout);
     accept_all(&requests);

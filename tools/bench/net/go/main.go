@@ -14,6 +14,8 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
+	"syscall"
 )
 
 func die(status int, format string, args ...any) {
@@ -53,6 +55,25 @@ func serveHTTP(l net.Listener) {
 	die(1, "%v", http.Serve(l, nil))
 }
 
+// BESIDE=spin:N goroutines compute for ever, BESIDE=nap:N block their threads.
+func startBeside(what string) {
+	var kind string
+	var n int
+	if _, err := fmt.Sscanf(strings.Replace(what, ":", " ", 1), "%s %d", &kind, &n); err != nil {
+		return
+	}
+	for i := 0; i < n; i++ {
+		go func() {
+			for {
+				if kind == "nap" {
+					syscall.Nanosleep(&syscall.Timespec{Sec: 1}, nil)
+					runtime.Gosched()
+				}
+			}
+		}()
+	}
+}
+
 func main() {
 	if len(os.Args) != 4 || os.Args[1] != "echo" && os.Args[1] != "http" {
 		die(2, "usage: go_net echo|http PROCS ADDRESS")
@@ -66,6 +87,7 @@ func main() {
 	if err != nil {
 		die(1, "%v", err)
 	}
+	startBeside(os.Getenv("BESIDE"))
 	fmt.Printf("listening on %s\n", l.Addr())
 	if os.Args[1] == "http" {
 		serveHTTP(l)
