@@ -24,6 +24,8 @@
 
 enum { M_STACK_BYTES = 512 * 1024 };
 
+static sigset_t m_signals; /* fixed while running: those that Ms block */
+
 /* ---- The gate ------------------------------------------------------------------------ */
 
 bool wf_sched_hold(void)
@@ -130,12 +132,15 @@ wf_m *wf_m_new_locked(wf_p *pp, bool spinning)
     return mp;
 }
 
+/* Whoever makes it, sysmon and the resolver's threads too, which block all signals: an M takes
+ * those that weft_run's caller takes, and faults always. */
 int wf_m_launch(wf_m *mp)
 {
     pthread_attr_t attr;
     pthread_t      thread;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, M_STACK_BYTES);
+    pthread_attr_setsigmask_np(&attr, &m_signals);
     int r = pthread_create(&thread, &attr, m_main, mp);
     pthread_attr_destroy(&attr);
     return -r;
@@ -228,9 +233,17 @@ static void reset(void)
     memset(after, 0, (size_t)((char *)&S.gate - after));
 }
 
+static void keep_signals(void)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, &m_signals);
+    sigdelset(&m_signals, SIGSEGV);
+    sigdelset(&m_signals, SIGBUS);
+}
+
 int wf_proc_start(int procs, int max_threads)
 {
     reset();
+    keep_signals();
     wf_clock_set(wf_now()); /* sysmon's first look comes later than the first waits */
     wf_glist_init(&S.global);
     S.procs = procs;

@@ -222,6 +222,31 @@ Test(stack, the_same_with_guards_by_mprotect, .timeout = 120)
         assert_reported(&rows[i]);
 }
 
+static int main_hog(void *arg)
+{
+    weft_go_options opt = { .name = "passed on", .stack_size = 64 << 10 };
+
+    check_eq(weft_go_with(&opt, overflows, NULL, 0), 0);
+    for (;;) /* on one P: the other runs on a thread that sysmon made, once it takes the P */
+        atomic_signal_fence(memory_order_seq_cst);
+    return arg != NULL;
+}
+
+static int run_hog(void *arg)
+{
+    weft_options opt = { .procs = 1 };
+
+    return weft_run(&opt, main_hog, arg);
+}
+
+Test(stack, an_overflow_on_a_thread_that_sysmon_made)
+{
+    struct child *c = child_run(run_hog, NULL);
+
+    cr_assert_eq(c->signal, SIGSEGV, "signal %d status %d: %s", c->signal, c->status, c->text);
+    assert_says(c, "(passed on): its stack has 65536 bytes");
+}
+
 static atomic_int twins;
 
 /* Both run, on two threads, when they begin to overflow. */
