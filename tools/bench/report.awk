@@ -377,9 +377,16 @@ function growth_tables()
 
 # ---- the whole
 
-function runs_table(i, part)
+function runs_table(i, part, told)
 {
     section_head("When each row was measured")
+    for (i = 1; i <= nmeasured; i++) {
+        split(measured[i], part, "\t")
+        if (part[7] != "" && !told[part[7]]++) {
+            print "    " part[7]
+        }
+    }
+    print ""
     head("row | begun | revision | runs | load average before")
     for (i = 1; i <= nmeasured; i++) {
         split(measured[i], part, "\t")
