@@ -14,7 +14,9 @@
 
 #include <unistd.h>
 
-enum { EVENTS = 128 };
+/* Few at a time: what an event brought near must still be near when its G runs, after all the
+ * requests before it.  A call more for 32 requests costs 10 ns each. */
+enum { EVENTS = 32, AHEAD = 4 };
 
 static struct {
     int           epfd;
@@ -96,7 +98,13 @@ static int poll_once(int64_t timeout_ns, bool drain, wf_glist *out)
     struct epoll_event evs[EVENTS];
     int                n = wf_sys_epoll_wait(np.epfd, evs, EVENTS, timeout_ns);
     int                descriptors = 0;
+    for (int i = 0; i < n && i < AHEAD; i++)
+        wf_poll_near(evs[i].data.u64);
     for (int i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            wf_poll_near(evs[i + AHEAD].data.u64);
+        if (i + AHEAD / 2 < n)
+            wf_poll_near_g(evs[i + AHEAD / 2].data.u64);
         if (evs[i].data.u64 == PIPE_ID) {
             if (drain)
                 drain_pipe();

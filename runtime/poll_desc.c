@@ -120,6 +120,19 @@ static void tell(wf_poll_desc *pd, uint32_t events, wf_glist *out)
         wf_poll_fire(pd, WF_WRITE, WF_EVENT, out);
 }
 
+void wf_poll_near(uint64_t id)
+{
+    const wf_poll_desc *pd = wf_poll_cache_at((unsigned)(id & 0xffffff));
+    __builtin_prefetch(pd, 1);
+}
+
+void wf_poll_near_g(uint64_t id)
+{
+    const wf_poll_desc *pd = wf_poll_cache_at((unsigned)(id & 0xffffff));
+    if (pd)
+        __builtin_prefetch((void *)AO_load(&pd->g[WF_READ]), 1); /* a word is a hint too */
+}
+
 void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out)
 {
     wf_poll_desc *pd = wf_poll_cache_at((unsigned)(id & 0xffffff));

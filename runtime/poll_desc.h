@@ -108,6 +108,9 @@ unsigned      wf_poll_cache_count(void);        /* one past the largest index */
 
 void          wf_poll_next_gen(wf_poll_desc *pd); /* under lock: stale from here on */
 
+/* Hints for an event that is about to be told: brings the poll_desc near; its reader. */
+void wf_poll_near(uint64_t id);
+void wf_poll_near_g(uint64_t id);
 /* What the netpoller does for one event: `events` are EPOLL* bits. */
 void wf_poll_event(uint64_t id, uint32_t events, wf_glist *out);
 

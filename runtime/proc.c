@@ -65,6 +65,7 @@ static wf_g *take_ring(wf_p *pp)
         return gp;
     pp->batch_left--;
     pp->batch_run++;
+    wf_runq_near(&pp->runq);
     if (!gp) {
         pp->batch_left = 0;
     } else if (pp->batch_left > 0 && batch_is_slow(pp)) {

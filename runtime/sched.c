@@ -239,6 +239,14 @@ static WF_COLD wf_g *defer(wf_p *pp, wf_g *gp)
     return NULL;
 }
 
+static WF_NOINLINE wf_g *take_polled(wf_p *pp)
+{
+    wf_g *gp = wf_runq_pop(&pp->runq);
+    pp->batch_left = gp ? pp->batch_left - 1 : 0;
+    wf_runq_near(&pp->runq);
+    return gp;
+}
+
 /* The next G at hand, or NULL: then g0 must look. */
 static inline wf_g *pick(wf_p *pp)
 {
@@ -247,10 +255,13 @@ static inline wf_g *pick(wf_p *pp)
     if (WF_UNLIKELY(AO_load(&pp->poke)) || WF_UNLIKELY(tick % LOOK_TICKS == 0))
         return NULL;
     wf_g *gp = wf_runq_take_next(&pp->runq);
-    if (!gp && WF_UNLIKELY(pp->batch_left > 0))
-        return NULL; /* part of a poll's batch: g0 decides whom to wake */
-    if (!gp)
+    if (!gp && WF_UNLIKELY(pp->batch_left > 0)) {
+        if (!pp->runq.solo)
+            return NULL; /* part of a poll's batch: g0 decides whom to wake */
+        gp = take_polled(pp);
+    } else if (!gp) {
         gp = wf_runq_pop(&pp->runq);
+    }
     return gp && WF_UNLIKELY(gp->bound) ? defer(pp, gp) : gp;
 }
 
