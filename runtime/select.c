@@ -16,7 +16,6 @@ enum { SMALL = 4, MOST_ON_STACK = 64 };
 
 struct select {
     weft_case *cases;
-    int        n;
     uint32_t  *order; /* live cases by address of their channel */
     int        n_live;
     wf_slot   *slots; /* by case */
@@ -217,7 +216,7 @@ static int check(weft_case *cases, int n)
 static int with(wf_m **mp, weft_case *cases, int n, wf_slot *slots, uint32_t *order,
                 weft_time deadline)
 {
-    struct select s = { .cases = cases, .n = n, .order = order, .slots = slots };
+    struct select s = { .cases = cases, .order = order, .slots = slots };
     for (int i = 0; i < n; i++)
         if (cases[i].chan)
             order[s.n_live++] = (uint32_t)i;

@@ -90,7 +90,7 @@ static void hand_out(wf_bucket *b, volatile AO_t *word, AO_t n, wf_glist *out)
     AO_store_release(word, wf_lot_first(b, key) ? WAITERS : n * PERMIT);
 }
 
-enum from { FROM_COROUTINE, FROM_THREAD, WITHOUT_RUNTIME };
+enum runtime { RUNS, RUNS_NOT };
 
 /* Without a runtime, or while it ends, whoever still waits never runs again. */
 static void forget_all(wf_bucket *b, const void *key)
@@ -99,7 +99,7 @@ static void forget_all(wf_bucket *b, const void *key)
         wf_list_remove(&gp->wait_node);
 }
 
-static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n, enum from from)
+static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n, enum runtime runtime)
 {
     wf_glist out;
     wf_glist_init(&out);
@@ -107,7 +107,7 @@ static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n, enum from from)
     AO_t       w = AO_load(word);
     while (!(w & WAITERS) && !AO_compare_and_swap_full(word, w, w + n * PERMIT))
         w = AO_load(word);
-    if (from == WITHOUT_RUNTIME)
+    if (runtime == RUNS_NOT)
         forget_all(b, (const void *)word);
     if (w & WAITERS)
         hand_out(b, word, n, &out);
@@ -124,13 +124,13 @@ void weft_sem_release(weft_sem *s, uint32_t n)
     wf_m *mp = wf_m_self();
     if (mp && mp->gp) {
         mp = wf_enter("weft_sem_release");
-        release_slow(mp, word, n, FROM_COROUTINE);
+        release_slow(mp, word, n, RUNS);
         wf_leave(mp);
     } else if (wf_sched_hold()) {
-        release_slow(NULL, word, n, FROM_THREAD);
+        release_slow(NULL, word, n, RUNS);
         wf_sched_release();
     } else {
-        release_slow(NULL, word, n, WITHOUT_RUNTIME);
+        release_slow(NULL, word, n, RUNS_NOT);
     }
 }
 
