@@ -21,6 +21,7 @@
 
 #define WF_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define WF_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define WF_ALWAYS_INLINE __attribute__((always_inline)) /* beside inline */
 #define WF_NOINLINE    __attribute__((noinline))
 #define WF_COLD        __attribute__((cold, noinline))
 #define WF_UNUSED      __attribute__((unused))

@@ -47,7 +47,7 @@ static wf_slot *take_waiter(wf_list *queue)
     while (!wf_list_empty(queue)) {
         wf_slot *s = WF_CONTAINER(queue->next, wf_slot, node);
         wf_list_remove(&s->node);
-        if (wf_token_fire(s->gp, s->ticket, WF_EVENT) != WF_LOST) {
+        if (wf_token_take(s->gp, s->ticket) != WF_LOST) {
             s->fired = true;
             return s;
         }
@@ -55,7 +55,7 @@ static wf_slot *take_waiter(wf_list *queue)
     return NULL;
 }
 
-enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake)
+static inline enum wf_done try_send(weft_chan *c, const void *elem, wf_g **wake)
 {
     *wake = NULL;
     if (c->closed)
@@ -72,7 +72,7 @@ enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake)
     return WF_DONE;
 }
 
-enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake)
+static inline enum wf_done try_recv(weft_chan *c, void *elem, wf_g **wake)
 {
     *wake = NULL;
     if (c->count == 0) {
@@ -91,6 +91,16 @@ enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake)
         *wake = sender->gp;
     }
     return WF_DONE;
+}
+
+enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake)
+{
+    return try_send(c, elem, wake);
+}
+
+enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake)
+{
+    return try_recv(c, elem, wake);
 }
 
 /* ---- Life ------------------------------------------------------------------------- */
@@ -124,21 +134,58 @@ void weft_chan_unref(weft_chan *c)
     intptr_t was = (intptr_t)AO_fetch_and_add_full(&c->refs, (AO_t)-1);
     if (was <= 0)
         wf_die("weft_chan_unref: the channel had no reference left");
-    if (was == 1)
+    if (was == 1) {
+        wf_guard_settle();
         free(c);
+    }
 }
 
 /* ---- Calls -------------------------------------------------------------------------- */
 
-/* Wakes from wherever the call is made. */
-static void wake_one(wf_m *mp, wf_g *gp)
+static inline WF_ALWAYS_INLINE enum wf_done attempt(weft_chan *c, enum wf_side side, void *elem,
+                                                    wf_g **wake)
 {
-    if (!gp)
-        return;
-    if (mp)
-        wf_ready(mp, gp);
+    return side == WF_SEND ? try_send(c, elem, wake) : try_recv(c, elem, wake);
+}
+
+static inline int result(enum wf_done done)
+{
+    return done == WF_DONE ? 0 : done == WF_CLOSED ? -EPIPE : -ETIMEDOUT;
+}
+
+/* Under c->lock: stands in the queue. */
+static inline wf_what publish(wf_m *mp, weft_chan *c, enum wf_side side, void *elem, wf_slot *s)
+{
+    *s = (wf_slot){ .chan = c, .gp = mp->gp, .ticket = wf_wait_arm(mp) };
+    if (side == WF_SEND)
+        s->send = elem;
     else
-        wf_ready_anywhere(gp);
+        s->recv = elem;
+    wf_list_append(wf_chan_queue(c, side), &s->node);
+    return wf_for(side == WF_SEND ? WF_FOR_SEND : WF_FOR_RECEIVE, c);
+}
+
+static inline int waited(enum wf_reason why, wf_slot *s)
+{
+    if (WF_LIKELY(why == WF_EVENT))
+        return s->closed ? -EPIPE : 0;
+    wf_spin_acquire(&s->chan->lock);
+    wf_list_remove(&s->node);
+    wf_spin_release(&s->chan->lock);
+    return wf_reason_error(why);
+}
+
+/* Under c->lock, which it frees, and which is the guard. */
+static WF_NOINLINE int wait_for_ever(wf_m **mp, weft_chan *c, enum wf_side side, void *elem)
+{
+    wf_slot s;
+    if (wf_g_cancelled((*mp)->gp)) { /* the look that g.h asks for, after the lock was taken */
+        wf_guard_end((*mp)->gp);
+        wf_spin_release(&c->lock);
+        return -ECANCELED;
+    }
+    wf_what what = publish(*mp, c, side, elem, &s);
+    return waited(wf_wait_guarded(mp, &c->lock, what), &s);
 }
 
 static void unlock(void *arg)
@@ -146,55 +193,58 @@ static void unlock(void *arg)
     wf_spin_release(&((weft_chan *)arg)->lock);
 }
 
-/* Under c->lock, which it frees: waits as `side`. */
-static int wait_turn(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, weft_time deadline)
+/* Under c->lock, which it frees. */
+static int wait_until(wf_m **mp, weft_chan *c, enum wf_side side, void *elem, weft_time deadline)
 {
-    s->chan = c;
-    s->gp = (*mp)->gp;
-    s->ticket = wf_wait_arm(*mp);
-    s->fired = s->closed = false;
-    wf_list_append(wf_chan_queue(c, side), &s->node);
-    wf_what        what = wf_for(side == WF_SEND ? WF_FOR_SEND : WF_FOR_RECEIVE, c);
-    enum wf_reason why = wf_wait_then(mp, s->ticket, deadline, what, unlock, c);
-    if (why == WF_EVENT)
-        return s->closed ? -EPIPE : 0;
-    wf_spin_acquire(&c->lock);
-    wf_list_remove(&s->node);
-    wf_spin_release(&c->lock);
-    return wf_reason_error(why);
+    wf_slot s;
+    wf_what what = publish(*mp, c, side, elem, &s);
+    return waited(wf_wait_then(mp, s.ticket, deadline, what, unlock, c), &s);
 }
 
-static int operate(wf_m **mp, weft_chan *c, enum wf_side side, wf_slot *s, weft_time deadline)
+static inline WF_ALWAYS_INLINE int operate_for_ever(wf_m **mp, weft_chan *c, enum wf_side side,
+                                                    void *elem)
 {
-    wf_g        *wake;
-    enum wf_done done;
+    wf_g *gp = (*mp)->gp, *wake;
+    wf_guard_begin(gp, &c->lock);
     wf_spin_acquire(&c->lock);
-    if (side == WF_SEND)
-        done = wf_chan_try_send(c, s->send, &wake);
-    else
-        done = wf_chan_try_recv(c, s->recv, &wake);
-    if (done == WF_NOT_READY && deadline != WEFT_NOWAIT)
-        return wait_turn(mp, c, side, s, deadline);
-    wf_spin_release(&c->lock);
-    wake_one(*mp, wake);
+    enum wf_done done = attempt(c, side, elem, &wake);
     if (done == WF_NOT_READY)
-        return -ETIMEDOUT;
-    return done == WF_CLOSED ? -EPIPE : 0;
+        return wait_for_ever(mp, c, side, elem);
+    wf_guard_end(gp);
+    wf_spin_release(&c->lock);
+    if (wake)
+        wf_ready(*mp, wake);
+    return result(done);
+}
+
+static int operate(wf_m **mp, weft_chan *c, enum wf_side side, void *elem, weft_time deadline)
+{
+    wf_g *wake;
+    wf_spin_acquire(&c->lock);
+    enum wf_done done = attempt(c, side, elem, &wake);
+    if (done == WF_NOT_READY && deadline != WEFT_NOWAIT)
+        return wait_until(mp, c, side, elem, deadline);
+    wf_spin_release(&c->lock);
+    if (wake && *mp)
+        wf_ready(*mp, wake);
+    else if (wake)
+        wf_ready_anywhere(wake);
+    return result(done);
 }
 
 /* Without a runtime, or while it ends: whoever still stands in a queue never runs again, so
  * only the buffer counts. */
-static int operate_alone(weft_chan *c, enum wf_side side, wf_slot *s)
+static int operate_alone(weft_chan *c, enum wf_side side, void *elem)
 {
     int r = -ETIMEDOUT;
     wf_spin_acquire(&c->lock);
     if (side == WF_RECV && c->count > 0) {
-        get(c, s->recv);
+        get(c, elem);
         r = 0;
     } else if (c->closed) {
         r = -EPIPE;
     } else if (side == WF_SEND && c->count < c->cap) {
-        put(c, s->send);
+        put(c, elem);
         r = 0;
     }
     wf_spin_release(&c->lock);
@@ -202,53 +252,57 @@ static int operate_alone(weft_chan *c, enum wf_side side, wf_slot *s)
 }
 
 /* WEFT_NOWAIT on a thread that runs no coroutine. */
-static WF_NOINLINE int operate_foreign(const char *call, weft_chan *c, enum wf_side side,
-                                       wf_slot *s, weft_time deadline)
+static WF_COLD int operate_foreign(const char *call, weft_chan *c, enum wf_side side, void *elem,
+                                   weft_time deadline)
 {
     wf_m *none = NULL;
     if (deadline != WEFT_NOWAIT)
         wf_die_outside(wf_m_self(), call);
     if (!wf_sched_hold())
-        return operate_alone(c, side, s);
-    int r = operate(&none, c, side, s, deadline);
+        return operate_alone(c, side, elem);
+    int r = operate(&none, c, side, elem, deadline);
     wf_sched_release();
     return r;
 }
 
-static inline int call(const char *name, weft_chan *c, enum wf_side side, wf_slot *s,
-                       weft_time deadline)
+static inline WF_ALWAYS_INLINE int call(const char *name, weft_chan *c, enum wf_side side,
+                                        void *elem, weft_time deadline)
 {
     wf_m *mp = wf_m_self();
+    if (WF_UNLIKELY(!c))
+        wf_die("%s: the channel is NULL", name);
     if (WF_UNLIKELY(!mp || !mp->gp))
-        return operate_foreign(name, c, side, s, deadline);
-    mp = wf_enter(name);
-    int r = wf_g_cancelled(mp->gp) ? -ECANCELED : operate(&mp, c, side, s, deadline);
+        return operate_foreign(name, c, side, elem, deadline);
+    wf_enter_as(mp);
+    int r;
+    if (wf_g_cancelled(mp->gp))
+        r = -ECANCELED;
+    else if (deadline == WEFT_FOREVER)
+        r = operate_for_ever(&mp, c, side, elem);
+    else
+        r = operate(&mp, c, side, elem, deadline);
     wf_leave(mp);
     return r;
 }
 
 int weft_chan_send(weft_chan *c, const void *elem)
 {
-    wf_slot s = { .send = elem };
-    return call("weft_chan_send", c, WF_SEND, &s, WEFT_FOREVER);
+    return call("weft_chan_send", c, WF_SEND, (void *)elem, WEFT_FOREVER);
 }
 
 int weft_chan_send_until(weft_chan *c, const void *elem, weft_time deadline)
 {
-    wf_slot s = { .send = elem };
-    return call("weft_chan_send_until", c, WF_SEND, &s, deadline);
+    return call("weft_chan_send_until", c, WF_SEND, (void *)elem, deadline);
 }
 
 int weft_chan_recv(weft_chan *c, void *elem)
 {
-    wf_slot s = { .recv = elem };
-    return call("weft_chan_recv", c, WF_RECV, &s, WEFT_FOREVER);
+    return call("weft_chan_recv", c, WF_RECV, elem, WEFT_FOREVER);
 }
 
 int weft_chan_recv_until(weft_chan *c, void *elem, weft_time deadline)
 {
-    wf_slot s = { .recv = elem };
-    return call("weft_chan_recv_until", c, WF_RECV, &s, deadline);
+    return call("weft_chan_recv_until", c, WF_RECV, elem, deadline);
 }
 
 static void close_queue(wf_list *queue, wf_glist *out)
@@ -265,6 +319,8 @@ int weft_chan_close(weft_chan *c)
     bool     inside = mp && mp->gp, held = !inside && wf_sched_hold();
     wf_glist out;
     wf_glist_init(&out);
+    if (!c)
+        wf_die("weft_chan_close: the channel is NULL");
     if (inside)
         mp = wf_enter("weft_chan_close");
     wf_spin_acquire(&c->lock);

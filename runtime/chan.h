@@ -10,7 +10,7 @@
  *   0 <= count <= cap.
  *
  * A waiter stands in a queue with a wait_slot on its own stack.  It is published under the
- * lock, which is held until its token is parked (wf_wait_then).  So whoever takes a slot
+ * lock, which is held until its token is parked (wf_wait_guarded, or wf_wait_then).  So whoever takes a slot
  * out and wins its token finds the G parked, copies the element to or from its stack, sets
  * `fired`, and only then makes it runnable.  Who loses the token drops the slot and takes
  * the next.  A waiter whose wait ended otherwise takes its slots out under the lock.

@@ -196,7 +196,7 @@ void wf_g_free(wf_m *mp, wf_g *gp)
         free(gp->name);
         gp->name = NULL;
     }
-    AO_store(&gp->cancel, 0);
+    AO_char_store(&gp->cancel, 0);
     if (WF_UNLIKELY(gp->stack.class != wf_the_sched.stack_class)) {
         gp->link = NULL;
         pool_give(gp, 1);

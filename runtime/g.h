@@ -21,7 +21,7 @@ typedef struct wf_g wf_g;
  * The wait token: one word in which event, deadline, cancellation and close compete
  * for a waiting G.
  *
- *   bits 63..8 the number of the wait, 7..4 the reason, 3 uncancellable, 1..0 state
+ *   bits 63..8 the number of the wait, 7..4 the reason, 3 uncancellable, 2 guarded, 1..0 state
  *
  *   from     to       by                 when, order, pairs with
  *   FIRED    ARMED    wf_token_arm       the G itself, before it shows its wait to
@@ -33,6 +33,10 @@ typedef struct wf_g wf_g;
  *                                        lander runs the G again
  *   PARKED   FIRED    wf_token_fire      the waker must make the G runnable
  *   ARMED    FIRED    wf_token_withdraw  the G itself decides not to wait
+ *   ARMED    PARKED   wf_token_guard     the G itself, guarded: under the guard, which is
+ *                                        freed once its registers are saved: plain store
+ *   PARKED   FIRED    wf_token_take      an event, guarded: under the guard: plain store
+ *   PARKED   FIRED    wf_token_cancel    a canceller, guarded: the same
  *
  * Each wait has another number, and a waker names the wait it means, so a late one
  * (a timer that fires as the event comes) finds another number or FIRED and does
@@ -44,6 +48,21 @@ typedef struct wf_g wf_g;
  * sets the flag, then looks at the token; the lander sets PARKED, then looks at the
  * flag.  Both are a full-fence read-modify-write followed by a load, so at least one
  * of them sees the other (tests/model/park.pml).
+ *
+ * A guarded wait is published under one spinning lock, its guard, and has no deadline.  All
+ * that happens to its token happens under the guard, which saves two read-modify-writes
+ * a wait.  A canceller must come by the guard:
+ *
+ *   the G       gp->guard = the lock; acquires it; looks at the flag; arms, waits.  It, or
+ *               who ends its wait, sets gp->guard = NULL before the lock is freed
+ *   canceller   sets the flag; fence; gp->guard: NULL: the G is in no guarded call, or sees
+ *               the flag; else acquires that lock and ends the wait if there still is one
+ *
+ * Acquiring is a full fence, so one of them sees the other.  The lock may lie in memory
+ * that is freed when the wait has ended: the canceller therefore counts itself in
+ * (wf_guard_users) before it reads gp->guard, and who frees such memory waits until none
+ * is in.  Either the canceller's count came first and is waited for, or it reads the NULL
+ * that came before the free (tests/model/guard.pml).
  */
 typedef AO_t wf_ticket; /* the number of a wait, in its place: low 8 bits zero */
 
@@ -51,6 +70,7 @@ enum wf_token_state { WF_FIRED = 0, WF_ARMED = 1, WF_PARKED = 2 };
 enum wf_reason { WF_EVENT = 0, WF_TIMEOUT = 1, WF_CANCEL = 2, WF_CLOSE = 3 };
 
 #define WF_TOKEN_STATE_MASK    ((AO_t)3)
+#define WF_TOKEN_GUARDED       ((AO_t)4)
 #define WF_TOKEN_UNCANCELLABLE ((AO_t)8)
 #define WF_TOKEN_REASON_SHIFT  4
 #define WF_TICKET_MASK         (~(AO_t)0xff)
@@ -106,7 +126,7 @@ struct wf_g {
     void         *fctx;        /* saved context; NULL: it runs; of a free G: to be made anew */
     wf_g         *link;        /* owner of the list it is in */
     volatile AO_t token;       /* atomic; see the table above */
-    volatile AO_t cancel;      /* atomic; 1: its group was cancelled */
+    volatile AO_t guard;       /* atomic: wf_spin *, the lock that guards its wait, or 0 */
     int           saved_errno; /* carried with the G across switches */
     unsigned      index;       /* fixed: its number, > 0 */
     volatile unsigned turns;   /* atomic; see above */
@@ -118,6 +138,7 @@ struct wf_g {
     unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
     unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
     unsigned char bound;       /* the G itself: only bound_to may run it (pin.c) */
+    volatile unsigned char cancel; /* atomic; 1: its group was cancelled */
     volatile AO_t wait_on;     /* the G itself: the object it waits for; lot.h's key */
 
     void (*fn)(void *);
@@ -220,7 +241,7 @@ static inline enum wf_fire wf_token_fire(wf_g *gp, wf_ticket t, enum wf_reason r
     for (;;) {
         AO_t w = AO_load(&gp->token);
         AO_t state = w & WF_TOKEN_STATE_MASK;
-        if ((w & WF_TICKET_MASK) != t || state == WF_FIRED)
+        if ((w & WF_TICKET_MASK) != t || state == WF_FIRED || (w & WF_TOKEN_GUARDED))
             return WF_LOST;
         if (reason == WF_CANCEL && (w & WF_TOKEN_UNCANCELLABLE))
             return WF_LOST;
@@ -229,6 +250,42 @@ static inline enum wf_fire wf_token_fire(wf_g *gp, wf_ticket t, enum wf_reason r
         if (AO_compare_and_swap_full(&gp->token, w, fired))
             return state == WF_PARKED ? WF_WON_PARKED : WF_WON;
     }
+}
+
+/* By the G itself, under the guard, before it leaves; no waker knows of the wait yet. */
+static inline void wf_token_guard(wf_g *gp)
+{
+    AO_t w = AO_load(&gp->token);
+    wf_assert((w & WF_TOKEN_STATE_MASK) == WF_ARMED);
+    AO_store(&gp->token, w - WF_ARMED + (WF_PARKED | WF_TOKEN_GUARDED));
+}
+
+static inline bool wf_token_is_guarded(AO_t token)
+{
+    return (token & (WF_TOKEN_GUARDED | WF_TOKEN_STATE_MASK)) == (WF_TOKEN_GUARDED | WF_PARKED);
+}
+
+/* An event, under the lock that wait t was published under, guarded or not. */
+static inline enum wf_fire wf_token_take(wf_g *gp, wf_ticket t)
+{
+    AO_t w = AO_load(&gp->token);
+    if ((w & WF_TICKET_MASK) != t || !wf_token_is_guarded(w))
+        return wf_token_fire(gp, t, WF_EVENT);
+    AO_store(&gp->guard, 0);
+    AO_store(&gp->token, t | ((AO_t)WF_EVENT << WF_TOKEN_REASON_SHIFT) | WF_FIRED);
+    return WF_WON_PARKED;
+}
+
+/* Under gp->guard: false if gp waits no more, or not to be cancelled. */
+static inline bool wf_token_cancel(wf_g *gp)
+{
+    AO_t w = AO_load(&gp->token);
+    if (!wf_token_is_guarded(w) || (w & WF_TOKEN_UNCANCELLABLE))
+        return false;
+    AO_store(&gp->guard, 0);
+    AO_store(&gp->token,
+             (w & WF_TICKET_MASK) | ((AO_t)WF_CANCEL << WF_TOKEN_REASON_SHIFT) | WF_FIRED);
+    return true;
 }
 
 /* By the G itself, still running: false if a waker was first. */

@@ -53,11 +53,9 @@ static void init_lists(struct group *g)
 
 static void cancel_member(wf_g *gp)
 {
-    AO_or_full(&gp->cancel, 1);
-    wf_fence_after_rmw(); /* pairs with commit_park: token, then flag */
-    AO_t w = AO_load(&gp->token);
-    if ((w & WF_TOKEN_STATE_MASK) != WF_FIRED)
-        wf_wake(gp, w & WF_TICKET_MASK, WF_CANCEL);
+    AO_char_store(&gp->cancel, 1);
+    wf_fence(); /* pairs with commit_park's: token, then flag; and with that of g.h's guards */
+    wf_wait_cancel(gp);
 }
 
 /* Under lock. */
@@ -189,7 +187,7 @@ static void enlist(struct weft_group *group, wf_g *gp)
     wf_lock_acquire(&g->lock);
     wf_list_append(&g->members, &gp->group_node);
     if (g->cancelled)
-        AO_or_full(&gp->cancel, 1);
+        AO_char_store(&gp->cancel, 1);
     wf_lock_release(&g->lock);
 }
 

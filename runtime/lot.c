@@ -40,7 +40,10 @@ enum wf_reason wf_lot_wait(wf_m **mp, wf_bucket *b, const void *key, unsigned ch
 {
     (*mp)->gp->wait_mode = mode;
     enter(b, (*mp)->gp, key, t, place);
-    return wf_wait_then(mp, t, deadline, wf_for(kind, key), unlock, b);
+    wf_what what = wf_for(kind, key);
+    if (deadline == WEFT_FOREVER && (AO_load(&(*mp)->gp->token) & WF_TOKEN_UNCANCELLABLE))
+        return wf_wait_guarded(mp, &b->lock, what);
+    return wf_wait_then(mp, t, deadline, what, unlock, b);
 }
 
 static wf_g *find(wf_bucket *b, wf_list *from, const void *key)
@@ -66,7 +69,7 @@ wf_g *wf_lot_next(wf_bucket *b, wf_g *gp)
 bool wf_lot_take(wf_g *gp, bool *parked)
 {
     wf_list_remove(&gp->wait_node);
-    enum wf_fire how = wf_token_fire(gp, gp->wait_ticket, WF_EVENT);
+    enum wf_fire how = wf_token_take(gp, gp->wait_ticket);
     *parked = how == WF_WON_PARKED;
     return how != WF_LOST;
 }

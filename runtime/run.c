@@ -150,9 +150,7 @@ static int start_main(struct main_call *call)
 static void cancel_one(wf_g *gp, void *arg)
 {
     (void)arg;
-    AO_t w = AO_load(&gp->token);
-    if ((w & WF_TOKEN_STATE_MASK) != WF_FIRED)
-        wf_wake(gp, w & WF_TICKET_MASK, WF_CANCEL);
+    wf_wait_cancel(gp);
 }
 
 static void cancel_all(void)
@@ -181,6 +179,7 @@ static void abandon_one(wf_g *gp, void *arg)
         wf_write_stderr(line, (size_t)len);
     }
     wf_mutex_abandon(gp);
+    AO_store(&gp->guard, 0);
     AO_t w = AO_load(&gp->token);
     AO_store(&gp->token,
              (w & WF_TICKET_MASK) | ((AO_t)WF_CANCEL << WF_TOKEN_REASON_SHIFT) | WF_FIRED);

@@ -184,7 +184,7 @@ static void commit_park(wf_m *mp, wf_g *prev)
     if (armed & WF_TOKEN_UNCANCELLABLE)
         return;
     wf_fence_after_rmw(); /* pairs with the canceller's: flag, then token */
-    if (WF_UNLIKELY(AO_load(&prev->cancel) | AO_load(&wf_the_sched.stopping)) &&
+    if (WF_UNLIKELY((AO_t)AO_char_load(&prev->cancel) | AO_load(&wf_the_sched.stopping)) &&
         wf_token_fire(prev, armed & WF_TICKET_MASK, WF_CANCEL) == WF_WON_PARKED)
         push_left(mp, prev);
 }
@@ -196,6 +196,9 @@ static inline void commit(wf_m *mp, wf_g *prev)
         break;
     case WF_COMMIT_PARK:
         commit_park(mp, prev);
+        break;
+    case WF_COMMIT_GUARDED: /* from here on prev may be gone */
+        wf_spin_release(mp->commit_arg);
         break;
     case WF_COMMIT_YIELD:
         push_left(mp, prev);
@@ -297,6 +300,12 @@ wf_m *wf_park_then(wf_m *mp, AO_t armed, void (*after)(void *arg), void *arg)
     mp->after_fn = after;
     mp->commit_arg = arg;
     return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_PARK);
+}
+
+wf_m *wf_park_guarded(wf_m *mp, wf_spin *guard)
+{
+    mp->commit_arg = guard;
+    return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_GUARDED);
 }
 
 wf_m *wf_yield(wf_m *mp)

@@ -84,6 +84,7 @@ struct wf_p {
 enum wf_commit {
     WF_COMMIT_NONE,
     WF_COMMIT_PARK,
+    WF_COMMIT_GUARDED,
     WF_COMMIT_YIELD,
     WF_COMMIT_EXIT,
     WF_COMMIT_GLOBAL
@@ -187,17 +188,23 @@ WF_COLD bool wf_grip_regain(wf_m *mp); /* inside: false if it has lost its P */
 WF_COLD _Noreturn void wf_sleep_for_ever(void);
 void wf_m_set_self(wf_m *mp);
 
+/* By a thread that runs a coroutine: the check alone. */
+static inline void wf_enter_as(wf_m *mp)
+{
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
+    /* acquire: pairs with the release in wf_p_lend */
+    if (WF_UNLIKELY(AO_load_acquire(&mp->grip) != WF_GRIP_HELD))
+        wf_enter_slow(mp);
+}
+
 /* Every call that needs a P starts with wf_enter and ends with wf_leave. */
 static inline wf_m *wf_enter(const char *call)
 {
     wf_m *mp = wf_m_self();
     if (WF_UNLIKELY(!mp || !mp->gp))
         wf_die_outside(mp, call);
-    AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
-    /* acquire: pairs with the release in wf_p_lend */
-    if (WF_UNLIKELY(AO_load_acquire(&mp->grip) != WF_GRIP_HELD))
-        wf_enter_slow(mp);
+    wf_enter_as(mp);
     return mp;
 }
 
@@ -221,6 +228,8 @@ wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit)(wf_g *gp, void *arg), void *a
  * lock the G may be gone.
  */
 wf_m *wf_park_then(wf_m *mp, AO_t armed, void (*after)(void *arg), void *arg);
+/* The same for a guarded wait: the lander frees the guard.  It always leaves. */
+wf_m *wf_park_guarded(wf_m *mp, wf_spin *guard);
 wf_m *wf_yield(wf_m *mp);
 /* The current G ends.  Returns only when the G is started again, as another. */
 wf_m *wf_exit(wf_m *mp);
@@ -240,7 +249,7 @@ WF_COLD void wf_lockcheck_call(const wf_g *gp, enum wf_commit how);
 
 static inline bool wf_g_cancelled(const wf_g *gp)
 {
-    return WF_UNLIKELY(AO_load(&gp->cancel) | AO_load(&wf_the_sched.stopping)) && !gp->shield;
+    return WF_UNLIKELY((AO_t)AO_char_load(&gp->cancel) | AO_load(&wf_the_sched.stopping)) && !gp->shield;
 }
 
 /* ---- Looking for work (proc.c) ---------------------------------------------- */

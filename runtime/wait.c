@@ -123,12 +123,62 @@ enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what 
     return end(gp, timer);
 }
 
+enum wf_reason wf_wait_guarded(wf_m **mp, wf_spin *guard, wf_what what)
+{
+    wf_g *gp = (*mp)->gp;
+    tell(gp, what);
+    wf_token_guard(gp);
+    *mp = wf_park_guarded(*mp, guard);
+    return end(gp, false);
+}
+
+/* ---- Waking ------------------------------------------------------------------------ */
+
+static volatile AO_t guard_users; /* cancellers that may touch a guard */
+
+void wf_guard_settle(void)
+{
+    wf_fence_after_rmw();                     /* NULL in gp->guard came before; then the look */
+    while (AO_load_acquire(&guard_users) > 0) /* pairs with the decrement in cancel_guarded */
+        wf_cpu_relax();
+}
+
+static enum wf_fire cancel_guarded(wf_g *gp)
+{
+    bool won = false;
+    AO_fetch_and_add_full(&guard_users, 1);
+    wf_fence_after_rmw(); /* pairs with wf_guard_settle's */
+    wf_spin *guard = (wf_spin *)AO_load(&gp->guard);
+    if (guard) {
+        wf_spin_acquire(guard);
+        won = AO_load(&gp->guard) == (AO_t)guard && wf_token_cancel(gp);
+        wf_spin_release(guard);
+    }
+    AO_fetch_and_add_full(&guard_users, (AO_t)-1);
+    return won ? WF_WON_PARKED : WF_LOST;
+}
+
+/* One that has left its guarded call since sees the flag in all that it waits for later. */
+static enum wf_fire fire(wf_g *gp, wf_ticket t, enum wf_reason reason)
+{
+    if (reason == WF_CANCEL && AO_load(&gp->guard))
+        return cancel_guarded(gp);
+    return wf_token_fire(gp, t, reason);
+}
+
+void wf_wait_cancel(wf_g *gp)
+{
+    AO_t guard = AO_load(&gp->guard), w = AO_load(&gp->token);
+    if (guard || (w & WF_TOKEN_STATE_MASK) != WF_FIRED)
+        wf_wake(gp, w & WF_TICKET_MASK, WF_CANCEL);
+}
+
 /* On a thread that holds no P: the runtime must not end meanwhile. */
 static WF_NOINLINE enum wf_fire wake_foreign(wf_g *gp, wf_ticket t, enum wf_reason reason)
 {
     if (!wf_sched_hold()) /* none runs, or it ends: nobody waits any more */
         return WF_LOST;
-    enum wf_fire how = wf_token_fire(gp, t, reason);
+    enum wf_fire how = fire(gp, t, reason);
     if (how == WF_WON_PARKED)
         wf_ready_anywhere(gp);
     wf_sched_release();
@@ -143,7 +193,7 @@ bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
     bool outside = !AO_load(&mp->inside); /* a call marked [anywhere], by a coroutine */
     if (outside)
         wf_enter("a wake-up");
-    enum wf_fire how = wf_token_fire(gp, t, reason);
+    enum wf_fire how = fire(gp, t, reason);
     if (how == WF_WON_PARKED)
         wf_ready(mp, gp);
     if (outside)

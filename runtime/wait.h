@@ -52,7 +52,34 @@ enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_wha
 enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                             void (*after)(void *arg), void *arg);
 
-/* From any thread, inside or not.  True: this call ended the wait. */
+
+/*
+ * A guarded wait (g.h), without a deadline, which the G published under `guard`; frees it.
+ * Before it acquired that it called wf_guard_begin, and found the flag clear since; who
+ * does not wait after all calls wf_guard_end before it frees the lock.  A shielded wait
+ * needs neither.
+ */
+enum wf_reason wf_wait_guarded(wf_m **mp, wf_spin *guard, wf_what what);
+
+static inline void wf_guard_begin(wf_g *gp, wf_spin *guard)
+{
+    AO_store(&gp->guard, (AO_t)guard); /* acquiring it is the fence */
+}
+
+static inline void wf_guard_end(wf_g *gp)
+{
+    AO_store(&gp->guard, 0);
+}
+
+/* Before memory with a lock is freed that was a guard; directly after the read-modify-write
+ * that dropped its last reference. */
+void wf_guard_settle(void);
+
+/* From any thread: gp's flag was set, with a fence since; ends its wait. */
+void wf_wait_cancel(wf_g *gp);
+
+/* From any thread, inside or not.  True: this call ended the wait.  WF_TIMEOUT is for the
+ * wait's own timer alone: one that ended so is known to be in no heap. */
 bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason);
 
 /* -ETIMEDOUT, -ECANCELED, -EBADF or 0. */

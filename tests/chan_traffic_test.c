@@ -388,11 +388,31 @@ static int recv_until_outside(void *arg)
     return weft_chan_recv_until(weft_chan_new(sizeof(arg), 4), &arg, weft_after(WEFT_S));
 }
 
+static int send_null(void *arg)
+{
+    return weft_chan_send(NULL, &arg);
+}
+
+static int recv_null(void *arg)
+{
+    return weft_chan_recv_until(NULL, &arg, WEFT_NOWAIT);
+}
+
+static int close_null(void *arg)
+{
+    return weft_chan_close(arg);
+}
+
 Test(chan_traffic, misuse_ends_the_process_with_one_line_that_names_the_call)
 {
     for (int inside = 0; inside < 2; inside++)
         dies(unref_twice, NULL, inside, "weft_chan_unref: the channel had no reference left");
     dies(ref_too_late, NULL, true, "weft_chan_ref: the channel had no reference left");
+    for (int inside = 0; inside < 2; inside++) {
+        dies(send_null, NULL, inside, "weft_chan_send: the channel is NULL");
+        dies(recv_null, NULL, inside, "weft_chan_recv_until: the channel is NULL");
+        dies(close_null, NULL, inside, "weft_chan_close: the channel is NULL");
+    }
     dies(send_outside, NULL, false, "weft_chan_send " NOWHERE);
     dies(recv_until_outside, NULL, false, "weft_chan_recv_until " NOWHERE);
 }

@@ -90,11 +90,11 @@ static int cancelled_before_the_park(void *arg)
     for (int shielded = 0; shielded < 2; shielded++) {
         wf_m *mp = wf_enter("a test");
         check(!wf_g_cancelled(mp->gp));
-        AO_store(&mp->gp->cancel, 1);
+        AO_char_store(&mp->gp->cancel, 1);
         wf_ticket      t = shielded ? wf_wait_arm_shielded(mp) : wf_wait_arm(mp);
         enum wf_reason why = wf_wait(&mp, t, weft_after(20 * WEFT_MS), wf_for(WF_FOR_TIME, NULL));
         check_eq(why, shielded ? WF_TIMEOUT : WF_CANCEL);
-        AO_store(&mp->gp->cancel, 0);
+        AO_char_store(&mp->gp->cancel, 0);
         wf_leave(mp);
     }
     return arg != NULL;

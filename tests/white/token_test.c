@@ -109,6 +109,59 @@ Test(token, a_wait_that_is_withdrawn_cannot_be_fired)
     cr_assert_eq(wf_token_reason(&g), WF_CLOSE);
 }
 
+/* ---- Guarded waits ------------------------------------------------------------------------------ */
+
+static wf_ticket guarded(AO_t flags)
+{
+    wf_ticket t = armed(flags);
+
+    AO_store(&g.guard, 1); /* some lock */
+    wf_token_guard(&g);
+    cr_assert_eq(state(), WF_PARKED);
+    return t;
+}
+
+Test(token, a_guarded_wait_is_ended_by_who_comes_under_the_guard_alone)
+{
+    static const enum wf_reason reasons[] = { WF_EVENT, WF_TIMEOUT, WF_CANCEL, WF_CLOSE };
+    wf_ticket                   t = guarded(0);
+
+    for (int i = 0; i < 4; i++)
+        cr_assert_eq(wf_token_fire(&g, t, reasons[i]), WF_LOST);
+    cr_assert_eq(state(), WF_PARKED);
+    cr_assert_eq(wf_token_take(&g, t - 0x100), WF_LOST, "of an earlier wait");
+    cr_assert_eq(wf_token_take(&g, t), WF_WON_PARKED);
+    cr_assert_eq(wf_token_reason(&g), WF_EVENT);
+    cr_assert_eq(g.guard, 0, "before the lock is freed, with which the guard may go");
+    cr_assert_eq(wf_token_take(&g, t), WF_LOST);
+    cr_assert_not(wf_token_cancel(&g));
+    cr_assert_eq(wf_token_fire(&g, armed(0), WF_CANCEL), WF_WON, "the next one is not guarded");
+}
+
+Test(token, a_guarded_wait_is_cancelled_once_and_not_if_it_is_uncancellable)
+{
+    wf_ticket t = guarded(WF_TOKEN_UNCANCELLABLE);
+
+    cr_assert_not(wf_token_cancel(&g));
+    cr_assert_eq(wf_token_take(&g, t), WF_WON_PARKED);
+    t = guarded(0);
+    cr_assert(wf_token_cancel(&g));
+    cr_assert_eq(wf_token_reason(&g), WF_CANCEL);
+    cr_assert_eq(g.guard, 0);
+    cr_assert_not(wf_token_cancel(&g));
+    cr_assert_eq(wf_token_take(&g, t), WF_LOST, "the event goes to another");
+}
+
+Test(token, what_is_taken_under_the_lock_need_not_be_guarded)
+{
+    cr_assert_eq(wf_token_take(&g, armed(0)), WF_WON);
+    cr_assert_eq(wf_token_take(&g, parked(0)), WF_WON_PARKED);
+    wf_ticket t = parked(0);
+    cr_assert_not(wf_token_cancel(&g));
+    cr_assert_eq(wf_token_fire(&g, t, WF_CANCEL), WF_WON_PARKED);
+    cr_assert_eq(wf_token_take(&g, t), WF_LOST);
+}
+
 /* ---- Wakers and a lander ---------------------------------------------------------------------- */
 
 enum { WAKERS = 3, ROUNDS = 5000 };
