@@ -9,7 +9,6 @@
 #include "hello.h"
 
 #include <errno.h>
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,7 +160,7 @@ static void begin(struct service *s, const char *address, char said[WEFT_ADDR_MA
     }
 }
 
-/* ---- Coroutines beside: BESIDE=spin:N compute for ever, BESIDE=nap:N block, without saying so ---- */
+/* ---- beside: BESIDE=spin:N compute for ever, BESIDE=nap:N block, without saying so ---- */
 
 static void spin(void *arg)
 {
