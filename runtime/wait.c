@@ -188,9 +188,9 @@ static WF_NOINLINE enum wf_fire wake_foreign(wf_g *gp, wf_ticket t, enum wf_reas
 bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
 {
     wf_m *mp = wf_m_self();
-    if (WF_UNLIKELY(!mp || !mp->pp))
-        return wake_foreign(gp, t, reason) != WF_LOST;
-    bool outside = !AO_load(&mp->inside); /* a call marked [anywhere], by a coroutine */
+    bool  outside = mp && !AO_load(&mp->inside); /* a call marked [anywhere], by a coroutine */
+    if (WF_UNLIKELY(!mp || !(outside ? (void *)mp->gp : (void *)mp->pp)))
+        return wake_foreign(gp, t, reason) != WF_LOST; /* or between block_enter and leave */
     if (outside)
         wf_enter("a wake-up");
     enum wf_fire how = fire(gp, t, reason);

@@ -90,6 +90,56 @@ Test(block, timers_are_seen_to_while_all_threads_block, .timeout = 60)
     run_on_all(timer_meanwhile, NULL);
 }
 
+/* ---- Calls marked [anywhere] between enter and leave ------------------------------------------------ */
+
+static weft_sem   sem;
+static weft_chan *chan;
+
+static void waits_for_a_permit(void *arg)
+{
+    check_eq(weft_sem_acquire(&sem, WEFT_FOREVER), 0);
+    weft_waitgroup_done(arg);
+}
+
+static void waits_for_an_element(void *arg)
+{
+    int v;
+
+    check_eq(weft_chan_recv(chan, &v), 0);
+    check_eq(v, 7);
+    check_eq(weft_chan_recv(chan, &v), -EPIPE);
+    weft_waitgroup_done(arg);
+}
+
+static int wakes_from_inside(void *arg)
+{
+    int v = 7;
+
+    for (int i = 0; i < 20; i++) {
+        chan = weft_chan_new(sizeof v, 0);
+        weft_waitgroup_add(&all, 2);
+        check_eq(weft_go(waits_for_a_permit, &all, 0), 0);
+        check_eq(weft_go(waits_for_an_element, &all, 0), 0);
+        check_eq(weft_sleep(WEFT_MS), 0);
+        weft_block_enter();
+        if (i % 2) /* the P is taken meanwhile */
+            usleep(3000);
+        weft_sem_release(&sem, 1);
+        while (weft_chan_send_until(chan, &v, WEFT_NOWAIT) != 0)
+            ;
+        check_eq(weft_chan_close(chan), 0);
+        weft_block_leave();
+        check_eq(weft_waitgroup_wait(&all, WEFT_FOREVER), 0);
+        weft_chan_unref(chan);
+    }
+    return arg != NULL;
+}
+
+Test(block, others_are_woken_from_inside, .timeout = 60)
+{
+    run_on_all(wakes_from_inside, NULL);
+}
+
 /* ---- Counted ------------------------------------------------------------------------------------------ */
 
 static int nested(void *arg)
