@@ -17,6 +17,7 @@
 # is left out of backtraces, and so are weft's own frames below the public call in which the
 # coroutine waits: `bt -no-filters` shows all.
 
+import functools
 import struct
 
 import gdb
@@ -51,8 +52,11 @@ class Runtime:
         sources = pools[0].symtab.filename[:-len("runtime/coroutine.c")]
         self.own = (sources + "runtime/", sources + "net/")
         self.sched = sched.value()
+        self.clock = int(self.sched["clock"]) & 0xffffffff
+        texts = gdb.lookup_global_symbol("wf_wait_text").value()
+        self.waits = [texts[i].string() for i in range(texts.type.range()[1] + 1)]
         self.below = {}
-        self.texts = gdb.lookup_global_symbol("wf_wait_text").value()
+        self.objects = {}
         self.g = gdb.lookup_type("struct wf_g")
         self.fields = {}
         for name in ("id", "state", "fctx", "fresh", "token", "wait_for", "wait_on", "wait_began",
@@ -75,6 +79,11 @@ class Runtime:
             code = gdb.selected_inferior().read_memory(rip, len(SKIP[0])).tobytes()
             self.below[rip] = SKIP[1] if code == SKIP[0] else 0
         return self.below[rip]
+
+    def text_object(self, address):
+        if address not in self.objects:
+            self.objects[address] = text_pointer(address)
+        return self.objects[address]
 
     def coroutines(self):
         """Each that lives, read slab by slab."""
@@ -128,18 +137,14 @@ class Coroutine:
             return "new"
         if self.token & 3 != TOKEN_PARKED or not self.wait_for:
             return "runnable"
-        return "waits " + self.runtime.texts[self.wait_for].string()
+        return "waits " + self.runtime.waits[self.wait_for]
 
     def text_wait(self):
         """What it waits on, and for how long."""
         if self.runs() or self.fresh or not self.wait_for:
             return ""
-        text = ""
-        if self.wait_on:
-            on = gdb.Value(self.wait_on).cast(gdb.lookup_type("void").pointer())
-            text = f" {on.format_string(symbols=True)}"
-        clock = int(self.runtime.sched["clock"]) & 0xffffffff
-        return f"{text}, for {max(0, clock - self.wait_began) * CLOCK_S:.2f} s"
+        on = " " + self.runtime.text_object(self.wait_on) if self.wait_on else ""
+        return f"{on}, for {max(0, self.runtime.clock - self.wait_began) * CLOCK_S:.2f} s"
 
     def function(self):
         """The user's function that it was started with."""
@@ -173,6 +178,12 @@ def threads_by_pointer():
     return found
 
 
+def text_pointer(address):
+    pointer = gdb.Value(address).cast(gdb.lookup_type("void").pointer())
+    return pointer.format_string(symbols=True)
+
+
+@functools.lru_cache(maxsize=None)  # forgotten with `internal`
 def text_place(pc):
     """function () at file:line, as far as it is known."""
     sal = gdb.find_pc_line(pc)
@@ -181,7 +192,7 @@ def text_place(pc):
         block = block.superblock
     name = block.function.name if block else None
     if not name:
-        return gdb.Value(pc).cast(gdb.lookup_type("void").pointer()).format_string(symbols=True)
+        return text_pointer(pc)
     return f"{name} () at {sal.symtab.filename}:{sal.line}" if sal.symtab else f"{name} ()"
 
 
@@ -203,9 +214,9 @@ class Unwinder(gdb.unwinder.Unwinder):
         self.sp = None  # of the thread's frame #0, which tells it from all others
 
     def select(self, sp, registers):
-        word = gdb.lookup_type("unsigned long")
         self.sp = sp
-        self.registers = {r: gdb.Value(v).cast(word) for r, v in registers.items()}
+        self.registers = [(r, gdb.Value(v)) for r, v in registers.items()]
+        self.id = FrameId(gdb.Value(registers["rsp"] - 8), gdb.Value(registers["rip"]))
         gdb.invalidate_cached_frames()
 
     def clear(self):
@@ -220,9 +231,8 @@ class Unwinder(gdb.unwinder.Unwinder):
     def __call__(self, pending):
         if not self.registers or int(pending.read_register("rsp")) != self.sp:
             return None
-        frame = pending.create_unwind_info(
-            FrameId(self.registers["rsp"] - 8, self.registers["rip"]))
-        for register, value in self.registers.items():
+        frame = pending.create_unwind_info(self.id)
+        for register, value in self.registers:
             frame.add_saved_register(register, value)
         return frame
 
@@ -259,6 +269,11 @@ def is_internal(frame):
     return internal[key]
 
 
+def forget(event):
+    internal.clear()
+    text_place.cache_clear()
+
+
 def users_frame(frame):
     """The innermost frame that is not weft's own."""
     first = frame
@@ -271,8 +286,8 @@ unwinder = Unwinder()
 gdb.unwinder.register_unwinder(None, unwinder, replace=True)
 gdb.frame_filters[Filter.name] = Filter()
 gdb.events.cont.connect(lambda event: unwinder.clear())
-gdb.events.new_objfile.connect(lambda event: internal.clear())
-gdb.events.clear_objfiles.connect(lambda event: internal.clear())
+gdb.events.new_objfile.connect(forget)
+gdb.events.clear_objfiles.connect(forget)
 
 
 class Selection:
