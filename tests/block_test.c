@@ -111,19 +111,30 @@ static void waits_for_an_element(void *arg)
     weft_waitgroup_done(arg);
 }
 
+static weft_waitgroup inner;
+
+static void waits_for_the_count(void *arg)
+{
+    check_eq(weft_waitgroup_wait(&inner, WEFT_FOREVER), 0);
+    weft_waitgroup_done(arg);
+}
+
 static int wakes_from_inside(void *arg)
 {
     int v = 7;
 
     for (int i = 0; i < 20; i++) {
         chan = weft_chan_new(sizeof v, 0);
-        weft_waitgroup_add(&all, 2);
+        weft_waitgroup_add(&all, 3);
+        weft_waitgroup_add(&inner, 1);
+        check_eq(weft_go(waits_for_the_count, &all, 0), 0);
         check_eq(weft_go(waits_for_a_permit, &all, 0), 0);
         check_eq(weft_go(waits_for_an_element, &all, 0), 0);
         check_eq(weft_sleep(WEFT_MS), 0);
         weft_block_enter();
         if (i % 2) /* the P is taken meanwhile */
             usleep(3000);
+        weft_waitgroup_done(&inner);
         weft_sem_release(&sem, 1);
         while (weft_chan_send_until(chan, &v, WEFT_NOWAIT) != 0)
             ;
