@@ -4,6 +4,7 @@
  * one that overflows, and what happens where no more can be had.
  */
 #include <criterion/criterion.h>
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -119,6 +120,18 @@ static void overflows_blocking(void *arg)
     weft_block_leave();
 }
 
+static int endless_callback(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)info, (void)size, (void)arg;
+    return endless(0);
+}
+
+/* Called back by libc, with the dynamic loader's lock held: those frames are walked as well. */
+static void overflows_in_the_loader(void *arg)
+{
+    dl_iterate_phdr(endless_callback, arg);
+}
+
 static void overflows_at_once(void *arg)
 {
     (void)arg;
@@ -204,6 +217,8 @@ static const struct overflow rows[] = {
     { "heir", 0, overflows, " (heir): its stack has 262144 bytes", "#7 endless+0x", ALL },
     { "broad", 16384, overflows_at_once, " (broad): its stack has 16384 bytes", "#0 wide+0x", OWN },
     { "wanderer", 65536, overflows_elsewhere, " (wanderer): its stack has 65536 bytes",
+      "#7 endless+0x", OWN },
+    { "loader", 65536, overflows_in_the_loader, " (loader): its stack has 65536 bytes",
       "#7 endless+0x", OWN },
     { "blocker", 65536, overflows_blocking, " (blocker): its stack has 65536 bytes",
       "#7 endless+0x", OWN },
