@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* chan.c - channels, one at a time; the invariants are in chan.h. */
 #include "chan.h"
+#include "look.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,17 @@ enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake)
 enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake)
 {
     return try_recv(c, elem, wake);
+}
+
+_Static_assert(offsetof(weft_chan, recvq) <= WF_CHAN_LOOK_BYTES, "look.h");
+
+void wf_chan_look(const void *copy, wf_look *out)
+{
+    const weft_chan *c = copy;
+    out->n = (int64_t)c->count;
+    out->cap = (int64_t)c->cap;
+    out->closed = c->closed;
+    out->of_timer = c->of_timer;
 }
 
 /* ---- Life ------------------------------------------------------------------------- */

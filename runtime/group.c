@@ -12,6 +12,7 @@
  * Locks: parent before child.
  */
 #include "coroutine.h"
+#include "look.h"
 #include "wait.h"
 
 #include <string.h>
@@ -36,6 +37,13 @@ _Static_assert(sizeof(struct group) <= sizeof(weft_group), "weft_group is too sm
 static struct group *group_of(weft_group *g)
 {
     return (struct group *)g;
+}
+
+void wf_group_look(const weft_group *copy, wf_look *out)
+{
+    const struct group *g = (const struct group *)copy;
+    out->n = (int64_t)g->count;
+    out->closed = g->cancelled;
 }
 
 /* Under lock. */

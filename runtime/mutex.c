@@ -21,7 +21,9 @@
  * wake-up is lost: WAITERS is set while LOCKED stands, under the bucket's lock, and the
  * unlock that finds WAITERS without WOKEN takes that lock and looks.
  */
+#include "look.h"
 #include "lot.h"
+#include "who.h"
 
 #define LOCKED  ((AO_t)1)
 #define WAITERS ((AO_t)2)
@@ -34,6 +36,18 @@ enum { SPINS = 40 };
 static volatile AO_t *word_of(weft_mutex *m)
 {
     return (volatile AO_t *)&m->opaque[0];
+}
+
+/* Who holds it, for people: written by the holder alone (who.h). */
+static inline void taken(weft_mutex *m, const void *caller)
+{
+    m->opaque[1] = wf_who(caller);
+}
+
+void wf_mutex_look(const weft_mutex *copy, wf_look *out)
+{
+    out->held = (copy->opaque[0] & LOCKED) != 0;
+    out->holder = copy->opaque[1];
 }
 
 /* ---- Locking ------------------------------------------------------------------------ */
@@ -127,18 +141,26 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
     return 0;
 }
 
+static WF_NOINLINE void lock_contended(volatile AO_t *word)
+{
+    wf_m *mp = wf_enter("weft_mutex_lock");
+    (void)lock_slow(&mp, word, WEFT_FOREVER, THROUGH_CANCELLATION);
+    wf_leave(mp);
+}
+
 void weft_mutex_lock(weft_mutex *m)
 {
-    if (WF_LIKELY(AO_compare_and_swap_full(word_of(m), 0, LOCKED)))
-        return;
-    wf_m *mp = wf_enter("weft_mutex_lock");
-    (void)lock_slow(&mp, word_of(m), WEFT_FOREVER, THROUGH_CANCELLATION);
-    wf_leave(mp);
+    if (WF_UNLIKELY(!AO_compare_and_swap_full(word_of(m), 0, LOCKED)))
+        lock_contended(word_of(m));
+    taken(m, WF_CALLER);
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    return try_lock(word_of(m), 0);
+    bool got = try_lock(word_of(m), 0);
+    if (got)
+        taken(m, WF_CALLER);
+    return got;
 }
 
 int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
@@ -150,6 +172,8 @@ int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
     else if (!try_lock(word_of(m), 0))
         r = lock_slow(&mp, word_of(m), deadline, CANCELLABLE);
     wf_leave(mp);
+    if (r == 0)
+        taken(m, WF_CALLER);
     return r;
 }
 
@@ -238,6 +262,7 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     if (!try_lock(word_of(m), 0))
         (void)lock_slow(&mp, word_of(m), WEFT_FOREVER, THROUGH_CANCELLATION);
     wf_leave(mp);
+    taken(m, WF_CALLER);
     return wf_reason_error(why);
 }
 

@@ -19,7 +19,9 @@
  * Newcomers queue behind whoever waits, so neither side starves; what is granted is theirs
  * when they wake, so no wake-up can be lost to a newcomer.
  */
+#include "look.h"
 #include "lot.h"
+#include "who.h"
 
 #define WRITER  ((AO_t)1)
 #define WAITERS ((AO_t)2)
@@ -31,6 +33,14 @@ enum mode { READ, WRITE };
 static volatile AO_t *word_of(weft_rwmutex *m)
 {
     return (volatile AO_t *)&m->opaque[0];
+}
+
+void wf_rwmutex_look(const weft_rwmutex *copy, wf_look *out)
+{
+    AO_t w = (AO_t)copy->opaque[0];
+    out->held = (w & WRITER) != 0;
+    out->n = (int64_t)(w / READER);
+    out->holder = out->held ? copy->opaque[1] : copy->opaque[2];
 }
 
 static bool try_take(volatile AO_t *word, enum mode mode)
@@ -112,12 +122,14 @@ void weft_rwmutex_rdlock(weft_rwmutex *m)
 {
     if (WF_UNLIKELY(!try_take(word_of(m), READ)))
         take_slow("weft_rwmutex_rdlock", word_of(m), READ);
+    AO_store((volatile AO_t *)&m->opaque[2], wf_who(WF_CALLER)); /* one of those that read */
 }
 
 void weft_rwmutex_lock(weft_rwmutex *m)
 {
     if (WF_UNLIKELY(!try_take(word_of(m), WRITE)))
         take_slow("weft_rwmutex_lock", word_of(m), WRITE);
+    m->opaque[1] = wf_who(WF_CALLER); /* for people: by the holder alone */
 }
 
 void weft_rwmutex_rdunlock(weft_rwmutex *m)

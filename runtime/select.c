@@ -9,6 +9,8 @@
  * whoever frees it touches this G's stack no more.
  */
 #include "chan.h"
+#include "look.h"
+#include "peek.h"
 
 #include <stdlib.h>
 
@@ -24,6 +26,21 @@ struct select {
 static bool is_send(const weft_case *k)
 {
     return k->send != NULL;
+}
+
+_Static_assert(sizeof(struct select) <= WF_SELECT_LOOK_BYTES, "look.h");
+
+int wf_select_look(const void *copy, wf_select_seen *out, int most)
+{
+    const struct select *s = copy;
+    for (int i = 0; i < s->n_live && i < most; i++) {
+        weft_case k = { 0 };
+        uint32_t  at;
+        if (wf_peek(&at, &s->order[i], sizeof at))
+            wf_peek(&k, &s->cases[at], sizeof k);
+        out[i] = (wf_select_seen){ k.chan, is_send(&k) };
+    }
+    return s->n_live;
 }
 
 /* ---- Order and locks --------------------------------------------------------------- */

@@ -13,7 +13,9 @@
  *   WAITERS       n [WAITERS]    release, under the lock: what those who waited left
  *   WAITERS       0              acquire that gave up as the last, under the lock
  */
+#include "look.h"
 #include "lot.h"
+#include "who.h"
 
 #include "coroutine.h"
 
@@ -143,6 +145,12 @@ void weft_sem_release(weft_sem *s, uint32_t n)
  */
 enum { NEW, RUNNING, DONE };
 
+void wf_once_look(const weft_once *copy, wf_look *out)
+{
+    out->held = copy->opaque[0] == RUNNING;
+    out->holder = copy->opaque[1];
+}
+
 static void finish_once(wf_m *mp, volatile AO_t *word)
 {
     wf_glist out;
@@ -174,6 +182,7 @@ void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
         return;
     wf_m *mp = wf_enter("weft_once_do");
     if (AO_compare_and_swap_full(word, NEW, RUNNING)) {
+        o->opaque[1] = wf_who(WF_CALLER); /* for people */
         unsigned was = mp->gp->shield;
         mp->gp->shield = 1;
         wf_leave(mp); /* fn is the user's: it may park, or block */

@@ -21,6 +21,7 @@
  * instructions inside the runtime.  So while LOCKED stands nobody can see the count at
  * zero and free the memory (tests/model/waitgroup.pml).
  */
+#include "look.h"
 #include "wait.h"
 
 #include <sched.h>
@@ -39,6 +40,11 @@ static volatile AO_t *word_of(weft_waitgroup *wg)
 static int64_t count_of(AO_t w)
 {
     return (int64_t)(w >> 32);
+}
+
+void wf_waitgroup_look(const weft_waitgroup *copy, wf_look *out)
+{
+    out->n = count_of((AO_t)copy->opaque[0]);
 }
 
 /*
