@@ -64,3 +64,8 @@ foreach(flag WEFT_DEBUG WEFT_FAULTS WEFT_ASAN WEFT_TSAN WEFT_VALGRIND)
         add_compile_definitions(${flag}=1)
     endif()
 endforeach()
+
+# Source lines in dumps come from elfutils' libdw, opened at run time if it is there; only its
+# headers are needed here, and without them a dump names functions and addresses.
+find_path(WEFT_LIBDW_INCLUDE elfutils/libdwfl.h DOC "folder that holds elfutils/libdwfl.h")
+mark_as_advanced(WEFT_LIBDW_INCLUDE)

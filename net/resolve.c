@@ -150,10 +150,12 @@ static void *thread_main(void *arg)
 {
     (void)arg;
     pthread_setname_np(pthread_self(), "weft-resolve");
+    wf_helper_begin();
     for (lookup *l; (l = next());) {
         look_up(l);
         finish(l);
     }
+    wf_helper_end();
     return NULL;
 }
 

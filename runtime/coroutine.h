@@ -17,7 +17,7 @@ struct wf_start {
     const void *started_at; /* WF_CALLER of the public call */
 
     struct weft_group *group; /* NULL: none; then the following are unused */
-    int (*group_fn)(void *arg);
+    int (*group_fn)(void *arg); /* also of main, for people */
     void (*enlist)(struct weft_group *group, wf_g *gp); /* before it can run */
 };
 

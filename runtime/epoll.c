@@ -85,6 +85,11 @@ bool wf_netpoll_used(void)
     return AO_load(&np.used) > 0;
 }
 
+AO_t wf_netpoll_count(void)
+{
+    return AO_load(&np.used);
+}
+
 static void drain_pipe(void)
 {
     char byte[16];

@@ -17,6 +17,7 @@ void wf_netpoll_end(void);
 int  wf_netpoll_open(wf_poll_desc *pd);
 void wf_netpoll_close(wf_poll_desc *pd);
 bool wf_netpoll_used(void); /* descriptors are registered */
+AO_t wf_netpoll_count(void); /* how many */
 
 /* Without blocking; returns the number of descriptors reported. */
 int wf_netpoll(wf_glist *out);

@@ -58,6 +58,25 @@ static void gate_close(void)
         sched_yield();
 }
 
+/* ---- Helpers ------------------------------------------------------------------------- */
+
+static volatile AO_t helpers; /* of all runs: they may outlive one */
+
+void wf_helper_begin(void)
+{
+    AO_fetch_and_add_full(&helpers, 1);
+}
+
+void wf_helper_end(void)
+{
+    AO_fetch_and_add_full(&helpers, (AO_t)-1);
+}
+
+int wf_helpers(void)
+{
+    return (int)AO_load(&helpers);
+}
+
 /* ---- Ms -------------------------------------------------------------------------------- */
 
 static void m_ended(wf_m *mp)

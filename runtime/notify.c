@@ -30,7 +30,8 @@ static struct {
     struct sigaction old[SIGNALS + 1];   /* under lock: what to restore */
 } table;
 
-static volatile AO_t pending; /* bit signo - 1; set by the handler, taken by deliver */
+static volatile AO_t n_entries; /* written under lock */
+static volatile AO_t pending;   /* bit signo - 1; set by the handler, taken by deliver */
 
 static void handler(int signo)
 {
@@ -117,12 +118,13 @@ int weft_signal_notify(weft_chan *c, int signo)
     if (!e)
         return -ENOMEM;
     wf_m *mp = wf_enter("weft_signal_notify");
-    wf_sysmon_set_hook(deliver);
+    wf_sysmon_set_hook(WF_HOOK_SIGNALS, deliver);
     wf_lock_acquire(&table.lock);
     bool known = find(c, signo) != NULL;
     if (!known) {
         *e = (struct entry){ .c = weft_chan_ref(c), .signo = signo, .next = table.entries };
         table.entries = e;
+        wf_count(&n_entries, 1);
         hook(signo);
     }
     wf_lock_release(&table.lock);
@@ -143,6 +145,7 @@ static struct entry *detach(const weft_chan *c)
             continue;
         }
         *at = e->next;
+        wf_count(&n_entries, (AO_t)-1);
         e->next = out;
         out = e;
         unhook(e->signo);
@@ -170,6 +173,11 @@ int weft_signal_stop(weft_chan *c)
     int   n = c ? drop(c) : 0;
     wf_leave(mp);
     return n > 0 ? 0 : -EINVAL;
+}
+
+bool wf_signal_wanted(void)
+{
+    return AO_load(&n_entries) > 0;
 }
 
 void wf_signal_end(void)

@@ -3,6 +3,10 @@
 #ifndef WF_NOTIFY_H
 #define WF_NOTIFY_H
 
+#include <stdbool.h>
+
+bool wf_signal_wanted(void); /* some signal is delivered to a channel */
+
 /* Restores all actions, drops all references. */
 void wf_signal_end(void);
 

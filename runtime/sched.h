@@ -330,12 +330,22 @@ void     wf_live_changed(void); /* while stopping: a coroutine ended */
 bool     wf_wait_live(int64_t deadline); /* false: some live still */
 void     wf_proc_free(bool clean);       /* after wf_proc_stop, which told whether it was clean */
 
+/* Threads of weft's own that are no Ms, but for sysmon: each says so itself. */
+void wf_helper_begin(void);
+void wf_helper_end(void); /* the last thing it does */
+int  wf_helpers(void);
+
 /* ---- sysmon (sysmon.c) ------------------------------------------------------ */
 
 int  wf_sysmon_start(void);
 void wf_sysmon_stop(void);
 void wf_sysmon_wake(void); /* async-signal-safe */
-void wf_sysmon_set_hook(void (*fn)(void)); /* called at each look, on sysmon's thread */
+
+/* Called at each look, on sysmon's thread. */
+enum wf_sysmon_hook { WF_HOOK_SIGNALS, WF_HOOK_DUMP, WF_HOOKS };
+void wf_sysmon_set_hook(enum wf_sysmon_hook which, void (*fn)(void));
+/* The same when all has been quiet and it means to sleep; true: look again first. */
+void wf_sysmon_set_sleep_hook(bool (*fn)(void));
 
 /* ---- Coroutines (coroutine.c) ------------------------------------------------ */
 

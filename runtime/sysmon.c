@@ -51,11 +51,17 @@ static struct {
     int64_t           trim_at;
 } mon;
 
-static volatile AO_t hook; /* void (*)(void): what else is to be done at each look */
+static volatile AO_t hooks[WF_HOOKS]; /* void (*)(void): what else is to be done at each look */
+static volatile AO_t sleep_hook;      /* bool (*)(void): see wf_sysmon_set_sleep_hook */
 
-void wf_sysmon_set_hook(void (*fn)(void))
+void wf_sysmon_set_hook(enum wf_sysmon_hook which, void (*fn)(void))
 {
-    AO_store_release(&hook, (AO_t)fn); /* pairs with the acquire in tick */
+    AO_store_release(&hooks[which], (AO_t)fn); /* pairs with the acquire in tick */
+}
+
+void wf_sysmon_set_sleep_hook(bool (*fn)(void))
+{
+    AO_store_release(&sleep_hook, (AO_t)fn); /* pairs with the acquire in may_sleep */
 }
 
 static bool all_idle(void)
@@ -196,9 +202,11 @@ static void count_quiet(void)
 
 static void tick(int64_t now)
 {
-    void (*also)(void) = (void (*)(void))AO_load_acquire(&hook); /* pairs with set_hook */
-    if (also)
-        also();
+    for (int i = 0; i < WF_HOOKS; i++) {
+        void (*also)(void) = (void (*)(void))AO_load_acquire(&hooks[i]); /* pairs with set_hook */
+        if (also)
+            also();
+    }
     AO_store(&S.futile, 0);
     wf_clock_set(now);
     for (int i = 0; i < S.procs; i++) {
@@ -214,6 +222,12 @@ static void tick(int64_t now)
         mon.trim_at = now + TRIM_NS;
     }
     count_quiet();
+}
+
+static bool may_sleep(void)
+{
+    bool (*look_on)(void) = (bool (*)(void))AO_load_acquire(&sleep_hook); /* pairs with its set */
+    return mon.quiet > QUIET_SLEEP && !(look_on && look_on());
 }
 
 static void sleep_for_good(void)
@@ -234,7 +248,7 @@ static void *sysmon(void *arg)
     for (;;) {
         int64_t now = wf_now();
         tick(now);
-        if (mon.quiet > QUIET_SLEEP)
+        if (may_sleep())
             sleep_for_good();
         else
             wf_futex_wait(&mon.word, 0, until(now));
@@ -261,7 +275,9 @@ static void release(void)
 int wf_sysmon_start(void)
 {
     memset(&mon, 0, sizeof mon);
-    mon.trim_at = wf_now() + TRIM_NS;
+    int64_t now = wf_now();
+    wf_clock_set(now);
+    mon.trim_at = now + TRIM_NS;
     mon.seen = calloc((size_t)S.procs, sizeof *mon.seen);
     mon.stalls = calloc((size_t)S.procs, sizeof *mon.stalls);
     if (!mon.seen || !mon.stalls) {

@@ -148,6 +148,16 @@ bool wf_timer_del(wf_timer *t)
     return was;
 }
 
+int64_t wf_timer_when(wf_timer_heap *h, const wf_timer *t, unsigned id)
+{
+    int64_t when = WEFT_FOREVER;
+    wf_spin_acquire(&h->lock);
+    if (h->n > 0 && id < (unsigned)h->cap && h->entries[id].t == t)
+        when = h->slots[h->places[id]].when;
+    wf_spin_release(&h->lock);
+    return when;
+}
+
 int wf_timers_run(wf_timer_heap *h, int64_t now, wf_glist *out)
 {
     wf_timer_entry due[BATCH];

@@ -68,6 +68,9 @@ int  wf_timer_add(wf_timer_heap *h, wf_timer *t, int64_t when, wf_timer_fn fn, v
 /* False: it was in no heap (it fired, is about to call fn, or was never added). */
 bool wf_timer_del(wf_timer *t);
 
+/* When t fires, whose id may be `id`; WEFT_FOREVER: it does not lie in h.  From any thread. */
+int64_t wf_timer_when(wf_timer_heap *h, const wf_timer *t, unsigned id);
+
 static inline int64_t wf_timer_heap_when(const wf_timer_heap *h)
 {
     return (int64_t)AO_load_acquire(&h->when0); /* pairs with the release in timer.c */
