@@ -7,6 +7,8 @@
  */
 #include "run.h"
 #include "coroutine.h"
+#include "deadlock.h"
+#include "dump.h"
 #include "epoll.h"
 #include "fault.h"
 #include "lot.h"
@@ -135,10 +137,12 @@ static void await_main(struct main_call *call)
 
 static int start_main(struct main_call *call)
 {
-    struct wf_start s = {
-        .fn = main_entry, .arg = call, .name = "main", .started_at = call->called_at
-    };
-    int r = wf_proc_first(); /* before others may start coroutines, and with them Ms */
+    struct wf_start s = { .fn = main_entry,
+                          .group_fn = call->fn /* for people */,
+                          .arg = call,
+                          .name = "main",
+                          .started_at = call->called_at };
+    int             r = wf_proc_first(); /* before others may start coroutines, and with them Ms */
     if (r != 0)
         return r;
     wf_sched_open();
@@ -235,6 +239,8 @@ static int begin(const weft_options *opt, int procs, uint8_t class)
         wf_fault_start();
         wf_lockcheck_find();
         ignore_sigpipe();
+        wf_dump_start();
+        wf_deadlock_start();
         r = wf_sysmon_start();
         if (r == 0)
             return 0;
