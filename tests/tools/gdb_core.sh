@@ -145,7 +145,8 @@ echo "a core file:"
 check_backtraces "$count"
 says '^ +1  waits for a semaphore +main +'
 says '^ +3  waits to receive +waits \(\) at .*parked.c:[0-9]+'
-says 'blocking on thread [0-9]+ +blocker +blocks \(\) at .*parked.c:[0-9]+'
+says 'blocking on thread [0-9]+ +blocker +[a-z_]*pause \(\)'
+says 'running on thread [0-9]+ +computer +computes \(\) at .*parked.c:[0-9]+'
 says '^#[0-9]+ .* waits \(.*\) at .*parked.c'
 says '^#[0-9]+ .* level \(.*\) at .*parked.c'
 says '^r = '

@@ -58,15 +58,9 @@ class Runtime:
         self.below = {}
         self.objects = {}
         self.g = gdb.lookup_type("struct wf_g")
-        self.fields = {}
-        for name in ("id", "state", "fctx", "fresh", "token", "wait_for", "wait_on", "wait_began",
-                     "name", "fn", "group_fn", "started_at"):
-            self.fields[name] = self.field(self.g, name)
-        top = self.field(self.g, "stack")[0]
-        stack = gdb.lookup_type("wf_stack")
-        for name in ("top", "size"):
-            offset, size = self.field(stack, name)
-            self.fields[name] = (top + offset, size)
+        self.fields = {name: self.field(self.g, name)
+                       for name in ("id", "state", "fctx", "fresh", "token", "wait_for", "wait_on",
+                                    "wait_began", "name", "fn", "group_fn", "started_at")}
 
     @staticmethod
     def field(type_, name):
@@ -125,7 +119,8 @@ class Coroutine:
         return not self.fctx
 
     def text_name(self):
-        return gdb.Value(self.name).cast(CHARS()).string() if self.name else ""
+        chars = gdb.lookup_type("char").pointer()
+        return gdb.Value(self.name).cast(chars).string() if self.name else ""
 
     def text_state(self, runners):
         if self.runs():
@@ -160,10 +155,6 @@ class Coroutine:
                                "cannot read past guards, see weft's docs/debugging.md")
         saved["rsp"] = self.fctx + SAVED_BYTES + self.runtime.bytes_below(saved["rip"])
         return saved
-
-
-def CHARS():
-    return gdb.lookup_type("char").pointer()
 
 
 def threads_by_pointer():
@@ -246,21 +237,19 @@ class Filter:
 
     def filter(self, frames):
         inside = False
-        for frame in frames:
-            inside = inside or unwinder.hides(frame.inferior_frame())
-            if inside and is_internal(frame.inferior_frame()):
-                continue
-            inside = False
-            yield frame
+        for decorated in frames:
+            frame = decorated.inferior_frame()
+            hidden = unwinder.hides(frame)
+            inside = hidden or inside and is_internal(frame)
+            if not inside:
+                yield decorated
 
 
 internal = {}  # by function and pc: an inlined one shares its caller's
 
 
 def is_internal(frame):
-    """Is it frame #0, or weft's and no public function?"""
-    if frame.level() == 0:
-        return True
+    """Is it weft's, and no public function?"""
     key = (frame.name(), frame.pc())
     if key not in internal:
         function = frame.function()
@@ -358,7 +347,7 @@ def apply(ids, command):
             print(f"\n{headline(g, selection.runners)}")
             try:
                 run_in(selection, g, command)
-            except gdb.error as e:  # of the command: the others are shown all the same
+            except (gdb.error, gdb.GdbError) as e:  # of the command: the others are shown all the same
                 print(e)
     finally:
         selection.back()
@@ -387,7 +376,7 @@ class InfoCoroutines(gdb.Command):
             return text_place(g.function())
         try:
             selection.select(g)
-        except gdb.error as e:
+        except (gdb.error, gdb.GdbError) as e:
             return str(e)
         frame = users_frame(gdb.newest_frame()) if g.runs() else gdb.selected_frame()
         return text_place(frame.pc() - (frame.level() > 0))
