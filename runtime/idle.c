@@ -61,24 +61,6 @@ void wf_own(wf_m *mp, wf_p *pp)
     pp->m = mp;
 }
 
-bool wf_p_acquire(wf_m *mp)
-{
-    wf_lock_acquire(&S.lock);
-    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its own code for ever */
-    wf_p *pp = stopped ? NULL : idle_take();
-    mp->pp = pp;
-    if (pp)
-        wf_own(mp, pp);
-    wf_lock_release(&S.lock);
-    if (stopped) {
-        wf_leave(mp);
-        wf_sleep_for_ever();
-    }
-    if (pp)
-        watch();
-    return pp != NULL;
-}
-
 /* ---- Taking a P from its M: see wf_grip ------------------------------------------ */
 
 /* Under sched.lock: from HELD to `to`, if pp's M is outside the runtime and stays there. */
@@ -97,6 +79,40 @@ static bool take(wf_p *pp, AO_t to)
 bool wf_p_take(wf_p *pp)
 {
     return take(pp, WF_GRIP_LOST);
+}
+
+/* Under sched.lock: a P whose M is between weft_block_enter and leave, and needs none now. */
+static wf_p *take_blocked(void)
+{
+    for (int i = 0; i < S.procs; i++) {
+        wf_p *pp = S.ps[i];
+        if (AO_load(&pp->blocks) % 2 && take(pp, WF_GRIP_LOST)) {
+            wf_count(&pp->blocks, 1);
+            AO_fetch_and_add_full(&S.n_handoffs, 1);
+            return pp;
+        }
+    }
+    return NULL;
+}
+
+bool wf_p_acquire(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its own code for ever */
+    wf_p *pp = stopped ? NULL : idle_take();
+    if (!pp && !stopped)
+        pp = take_blocked();
+    mp->pp = pp;
+    if (pp)
+        wf_own(mp, pp);
+    wf_lock_release(&S.lock);
+    if (stopped) {
+        wf_leave(mp);
+        wf_sleep_for_ever();
+    }
+    if (pp)
+        watch();
+    return pp != NULL;
 }
 
 /*

@@ -286,7 +286,7 @@ void  wf_go_idle(wf_m *mp);  /* on g0, nothing found: returns with a P, or stopp
 void  wf_stop_m(wf_m *mp);   /* without a P: sleeps until it is handed one, or the end */
 void  wf_wakep(void);        /* one more M, if a P idles and none spins */
 void  wf_handoff(wf_m *mp);   /* mp gives its P up: it lies idle or gets another M */
-bool  wf_p_acquire(wf_m *mp); /* an idle P for mp */
+bool  wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
 void  wf_own(wf_m *mp, wf_p *pp); /* under sched.lock: from here on pp is mp's */
 /* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
 bool  wf_doze(wf_m *mp, int64_t limit);

@@ -4,9 +4,10 @@
  *
  * On enter the P stays with the M, which leaves the runtime; if the block lasts, sysmon
  * takes the P and gives it to another M.  On the way back the G has its P still, or takes
- * an idle one, or waits in the global queue.  Where blocks have lasted lately the P is
- * given up at once: then other Gs need not wait for sysmon's next look.  Between the two
- * mp->gp is NULL, so that every call that needs a P ends the process with a message.
+ * an idle one, or one whose M blocks, or waits in the global queue.  Where blocks have
+ * lasted lately, or a G waits there, the P is given up at once: then others need not wait
+ * for sysmon's next look.  Between the two mp->gp is NULL, so that every call that needs a
+ * P ends the process with a message.
  */
 #include "sched.h"
 
@@ -24,7 +25,7 @@ void weft_block_enter(void)
     mp->block_depth = 1;
     mp->gp = NULL;
     mp->gave_up_at = 0;
-    if (AO_load(&mp->pp->blocks_long)) {
+    if (AO_load(&mp->pp->blocks_long) || AO_load(&wf_the_sched.n_global)) {
         mp->gave_up_at = wf_now();
         wf_handoff(mp);
         AO_store(&mp->grip, WF_GRIP_LOST);
