@@ -14,6 +14,7 @@
 #include "epoll.h"
 #include "peek.h"
 #include "roll.h"
+#include "stack_report.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -134,6 +135,7 @@ static int write_dump(int fd)
     wf_census_close(&c);
     pthread_mutex_unlock(&one_at_a_time);
     int flushed = wf_out_flush(&o);
+    wf_stack_report_write(fd);
     return r < 0 ? r : flushed;
 }
 

@@ -169,6 +169,41 @@ Test(stack_report, those_that_live_are_measured_too)
     cr_assert_eq(row.suggest, 64 << 10);
 }
 
+static int main_dumper(void *arg)
+{
+    weft_options *opt = arg;
+
+    for (int i = 0; i < 3; i++)
+        check_eq(weft_go(sleeps_deep, NULL, 0), 0);
+    for (int i = 0; i < 3; i++)
+        check_eq(weft_sem_acquire(&asleep, WEFT_FOREVER), 0);
+    check_eq(weft_dump(STDERR_FILENO), 0);
+    return opt->procs == 0;
+}
+
+static int run_dumper(void *arg)
+{
+    weft_options opt = { .procs = 2, .stop_ns = -1 };
+
+    (void)arg;
+    return weft_run(&opt, main_dumper, &opt);
+}
+
+Test(stack_report, a_dump_has_it_too)
+{
+    setenv("WEFT_STACK_REPORT", "1", 1);
+    struct child *c = child_run(run_dumper, NULL);
+    char         *in_dump = strstr(c->text, "weft: stacks in bytes");
+
+    cr_assert_eq(c->status, 0, "signal %d: %s", c->signal, c->text);
+    cr_assert_not_null(in_dump, "%s", c->text);
+    cr_assert_not_null(strstr(in_dump + 1, "weft: stacks in bytes"), "%s", c->text);
+    memmove(c->text, in_dump, strlen(in_dump) + 1);
+    struct row row = row_of(c, "  main_dumper+0x");
+    cr_assert_eq(row.count, 3);
+    assert_about(row.p50, DEEP);
+}
+
 /* ---- Off, and wrong ---------------------------------------------------------------------------------------- */
 
 Test(stack_report, without_the_variable_there_is_none)
