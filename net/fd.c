@@ -72,7 +72,7 @@ static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd
     f->held = -1;
     f->kind = (uint8_t)kind;
     f->type = (uint8_t)type;
-    f->eof = f->reset = false;
+    f->eof = f->accepted = f->reset = false;
     *out = f;
     return 0;
 }

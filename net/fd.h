@@ -24,13 +24,14 @@ enum wf_fd_type { WF_FD_TCP = 1, WF_FD_STREAM, WF_FD_FILE };
 
 typedef struct wf_fd {
     wf_fdlock     lock;
-    wf_poll_desc *pd;    /* fixed once the slot was used */
-    int           held;  /* owner of the turn to read: a listener's accepted descriptor that
-                            could not be registered yet; else -1 */
-    uint8_t       kind;  /* fixed while open: enum wf_fd_kind */
-    uint8_t       type;  /* fixed while open: enum wf_fd_type */
-    bool          eof;   /* owner of the turn to read: the peer's end was read */
-    bool          reset; /* who closed it: a reset is wanted, so drain nothing */
+    wf_poll_desc *pd;           /* fixed once the slot was used */
+    int           held;         /* owner of the turn to read: a listener's accepted descriptor
+                                   that could not be registered yet; else -1 */
+    uint8_t       kind;         /* fixed while open: enum wf_fd_kind */
+    uint8_t       type;         /* fixed while open: enum wf_fd_type */
+    bool          eof : 1;      /* owner of the turn to read: the peer's end was read */
+    bool          accepted : 1; /* owner of the turn to read: the last accept found one */
+    bool          reset;        /* who closed it: a reset is wanted, so drain nothing */
 } WF_ALIGNED wf_fd;
 
 _Static_assert(sizeof(wf_fd) == WF_CACHELINE, "an idle connection should cost one line here");

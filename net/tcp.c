@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <weft/net.h>
 
@@ -171,10 +172,25 @@ static bool skips(int error)
     }
 }
 
+/*
+ * An accept that finds nothing makes and frees a socket and a file: 4 us, where to ask costs
+ * 0.2 us.  So after one that was accepted it asks first; after a wait there is something.
+ */
+static bool none_left(wf_fd *f)
+{
+    struct pollfd p = { .fd = f->lock.fd, .events = POLLIN };
+    bool          ask = f->accepted;
+    f->accepted = false;
+    return ask && wf_sys_poll(&p) == 0; /* an error is accept's to tell */
+}
+
 static ssize_t try_accept(wf_op *op, void *arg)
 {
     (void)arg;
+    if (none_left(op->f))
+        return -EAGAIN;
     int fd = wf_sys_accept(op->f->lock.fd, NULL, NULL);
+    op->f->accepted = fd >= 0;
     return skips(fd) ? -EINTR : fd; /* at once again, unless deadline or cancellation came */
 }
 
