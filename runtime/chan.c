@@ -117,11 +117,11 @@ void wf_chan_look(const void *copy, wf_look *out)
 
 /* ---- Life ------------------------------------------------------------------------- */
 
-weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
+weft_chan *wf_chan_new(size_t elem_size, size_t capacity, size_t more)
 {
     size_t bytes;
     if (__builtin_mul_overflow(elem_size, capacity, &bytes) ||
-        __builtin_add_overflow(bytes, sizeof(weft_chan), &bytes))
+        __builtin_add_overflow(bytes, sizeof(weft_chan) + more, &bytes))
         return NULL;
     weft_chan *c = malloc(bytes);
     if (!c)
@@ -130,6 +130,11 @@ weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
     wf_list_init(&c->recvq);
     wf_list_init(&c->sendq);
     return c;
+}
+
+weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
+{
+    return wf_chan_new(elem_size, capacity, 0);
 }
 
 weft_chan *weft_chan_ref(weft_chan *c)
@@ -325,6 +330,13 @@ static void close_queue(wf_list *queue, wf_glist *out)
     }
 }
 
+void wf_chan_close(weft_chan *c, wf_glist *out)
+{
+    c->closed = true;
+    close_queue(&c->recvq, out);
+    close_queue(&c->sendq, out);
+}
+
 int weft_chan_close(weft_chan *c)
 {
     wf_m    *mp = wf_m_self();
@@ -337,11 +349,10 @@ int weft_chan_close(weft_chan *c)
         mp = wf_enter("weft_chan_close");
     wf_spin_acquire(&c->lock);
     int r = c->closed ? -EPIPE : 0;
-    c->closed = true;
-    if (inside || held) { /* else whoever waits never runs again */
-        close_queue(&c->recvq, &out);
-        close_queue(&c->sendq, &out);
-    }
+    if (inside || held)
+        wf_chan_close(c, &out);
+    else
+        c->closed = true; /* whoever waits never runs again */
     wf_spin_release(&c->lock);
     wf_ready_list(inside ? mp : NULL, &out);
     if (inside)

@@ -48,6 +48,16 @@ typedef struct wf_slot {
     bool       closed; /* the same: fired because the channel was closed */
 } wf_slot;
 
+/* As weft_chan_new, with room for `more` bytes behind the buffer (wf_chan_more), which are
+ * the caller's until the channel is freed. */
+weft_chan *wf_chan_new(size_t elem_size, size_t capacity, size_t more);
+
+/* Aligned as elem_size * cap is. */
+static inline void *wf_chan_more(weft_chan *c)
+{
+    return c->buffer + c->elem_size * c->cap;
+}
+
 enum wf_side { WF_RECV, WF_SEND };
 
 enum wf_done { WF_NOT_READY, WF_DONE, WF_CLOSED };
@@ -58,6 +68,9 @@ enum wf_done { WF_NOT_READY, WF_DONE, WF_CLOSED };
  */
 enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake);
 enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake);
+
+/* Under c->lock: *out gets the parked Gs whose waits this ended. */
+void wf_chan_close(weft_chan *c, wf_glist *out);
 
 static inline wf_list *wf_chan_queue(weft_chan *c, enum wf_side side)
 {

@@ -8,44 +8,49 @@
  * before the timer heap's.
  *
  * References: the user's, and one while the timer is in a heap or on its way out of it to
- * `fire`.  `seq` tells a firing that was overtaken by a stop or reset that it is stale.
+ * `fire`; together they hold one of the channel, behind whose buffer the timer lies.
+ * `seq` tells a firing that was overtaken by a stop or reset that it is stale.
  */
 #include "chan.h"
 
-#include <stdlib.h>
-
 struct weft_timer {
-    weft_chan    *chan;
-    wf_timer      timer;  /* under chan->lock */
-    AO_t          seq;    /* under chan->lock: of the setting in force */
-    int64_t       next;   /* under chan->lock: when it fires; 0: it does not */
-    int64_t       period; /* under chan->lock: 0: once */
-    volatile AO_t refs;   /* atomic */
+    weft_chan *chan;
+    wf_timer   timer;  /* under chan->lock */
+    AO_t       seq;    /* under chan->lock: of the setting in force */
+    int64_t    next;   /* under chan->lock: when it fires; 0: it does not */
+    int64_t    period; /* under chan->lock: 0: once */
+    unsigned   refs;   /* under chan->lock */
 };
 
+/* Under the lock, which it frees: one reference fewer. */
 static void unref(weft_timer *t)
 {
-    if (AO_fetch_and_add_full(&t->refs, (AO_t)-1) != 1)
-        return;
-    weft_chan_unref(t->chan);
-    free(t);
+    weft_chan *c = t->chan;
+    bool       last = --t->refs == 0;
+    wf_spin_release(&c->lock);
+    if (last)
+        weft_chan_unref(c);
 }
 
 static void fire(void *arg, AO_t seq, wf_glist *out);
 
-/* Under the lock.  Without memory for the heap it does not fire: stop and reset say so. */
-static void arm(wf_m *mp, weft_timer *t, int64_t when)
+/*
+ * Under the lock, or before anybody knows of t: it may fire as soon as it is added.  False:
+ * there is no memory for the heap, so it does not fire; stop and reset say so.
+ */
+static bool arm(wf_m *mp, weft_timer *t, int64_t when)
 {
-    if (when <= 0)
-        when = 1; /* long past, but a time */
-    t->next = 0;
+    t->next = when > 0 ? when : 1; /* long past, but a time */
+    t->refs++;
+    when = t->next;
     int r = wf_timer_add(&mp->pp->timers, &t->timer, when, fire, t, ++t->seq);
-    if (r < 0)
-        return;
-    t->next = when;
-    AO_fetch_and_add_full(&t->refs, 1);
     if (r == 1)
         wf_timer_wake(when);
+    if (r >= 0)
+        return true;
+    t->next = 0;
+    t->refs--;
+    return false;
 }
 
 /* The first of the periods after now that have not passed: ticks missed are dropped. */
@@ -67,14 +72,13 @@ static void fire(void *arg, AO_t seq, wf_glist *out)
         weft_time now = wf_now();
         wf_chan_try_send(t->chan, &now, &wake); /* full: this tick is dropped */
         if (t->period > 0)
-            arm(wf_m_self(), t, following(t, now));
+            (void)arm(wf_m_self(), t, following(t, now));
         else
             t->next = 0;
     }
-    wf_spin_release(&t->chan->lock);
+    unref(t);
     if (wake)
         wf_glist_push(out, wake);
-    unref(t);
 }
 
 /* Under the lock: true if it was still to fire, or its value was not received. */
@@ -88,31 +92,28 @@ static bool disarm(weft_timer *t)
     t->next = 0;
     t->seq++;
     if (out || gone)
-        AO_fetch_and_add_full(&t->refs, (AO_t)-1); /* the user's is left */
+        t->refs--; /* the user's is left */
     return was;
+}
+
+static weft_timer *create(wf_m *mp, weft_time first, int64_t period_ns)
+{
+    weft_chan *c = wf_chan_new(sizeof(weft_time), 1, sizeof(weft_timer));
+    if (!c)
+        return NULL;
+    weft_timer *t = wf_chan_more(c);
+    *t = (weft_timer){ .chan = c, .period = period_ns, .refs = 1 };
+    c->of_timer = true;
+    if (arm(mp, t, first))
+        return t;
+    weft_chan_unref(c);
+    return NULL;
 }
 
 weft_timer *weft_timer_new(weft_time first, int64_t period_ns)
 {
     wf_m       *mp = wf_enter("weft_timer_new");
-    weft_timer *t = period_ns >= 0 ? calloc(1, sizeof *t) : NULL;
-    if (t && !(t->chan = weft_chan_new(sizeof(weft_time), 1))) {
-        free(t);
-        t = NULL;
-    }
-    if (t) {
-        t->chan->of_timer = true;
-        t->refs = 1;
-        t->period = period_ns;
-        wf_spin_acquire(&t->chan->lock);
-        arm(mp, t, first);
-        bool armed = t->next != 0;
-        wf_spin_release(&t->chan->lock);
-        if (!armed) {
-            unref(t);
-            t = NULL;
-        }
-    }
+    weft_timer *t = period_ns >= 0 ? create(mp, first, period_ns) : NULL;
     wf_leave(mp);
     return t;
 }
@@ -140,7 +141,7 @@ bool weft_timer_reset(weft_timer *t, weft_time first, int64_t period_ns)
     wf_spin_acquire(&t->chan->lock);
     bool was = disarm(t);
     t->period = period_ns;
-    arm(mp, t, first);
+    (void)arm(mp, t, first);
     wf_spin_release(&t->chan->lock);
     wf_leave(mp);
     return was;
@@ -150,11 +151,13 @@ void weft_timer_free(weft_timer *t)
 {
     if (!t)
         return;
-    wf_m *mp = wf_enter("weft_timer_free");
+    wf_m    *mp = wf_enter("weft_timer_free");
+    wf_glist out;
+    wf_glist_init(&out);
     wf_spin_acquire(&t->chan->lock);
     disarm(t);
-    wf_spin_release(&t->chan->lock);
-    wf_leave(mp);
-    weft_chan_close(t->chan);
+    wf_chan_close(t->chan, &out);
     unref(t);
+    wf_ready_list(mp, &out);
+    wf_leave(mp);
 }
