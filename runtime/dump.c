@@ -52,7 +52,7 @@ static void note(wf_census *c, const wf_m *copy)
         strcpy(one->seen.about, "between weft_block_enter and weft_block_leave");
     else if (AO_load(&copy->grip) == WF_GRIP_LOST)
         strcpy(one->seen.about, "in other code for so long that its P was passed on");
-    else
+    else if (copy->pp) /* NULL: it comes from weft_block_enter, and looks for one */
         snprintf(one->seen.about, sizeof one->seen.about, "on P %u", copy->pp->id);
 }
 
