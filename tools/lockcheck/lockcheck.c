@@ -108,16 +108,27 @@ static void gave(const volatile void *lock)
 static atomic_flag reporting = ATOMIC_FLAG_INIT;
 static int         reports; /* under reporting */
 
+/* Where the frames inside libweft end: at its public function, if that has its name here. */
+static int public_call(void *const *frames, int n)
+{
+    Dl_info info;
+
+    for (int i = 0; i < n; i++)
+        if (dladdr(frames[i], &info) && info.dli_sname && strncmp(info.dli_sname, "weft_", 5) == 0)
+            return i;
+    return 0;
+}
+
 static void report(const struct held *h, const char *who, const char *what, const void *from)
 {
     void *frames[FRAMES];
-    int   n = frames_from(from, frames);
+    int   n = frames_from(from, frames), inside = public_call(frames, n);
 
     dprintf(STDERR_FILENO, "weft-lockcheck: %s %s while it holds the %s %p\n  taken at\n", who,
             what, h->kind, (const void *)h->lock);
     backtrace_symbols_fd(h->frames, h->n, STDERR_FILENO);
     dprintf(STDERR_FILENO, "  %s at\n", what);
-    backtrace_symbols_fd(frames, n, STDERR_FILENO);
+    backtrace_symbols_fd(frames + inside, n - inside, STDERR_FILENO);
 }
 
 static void report_all(const char *who, const char *what, const void *from)

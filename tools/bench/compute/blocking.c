@@ -4,8 +4,9 @@
  * docs/blocking.md offers.
  *
  * The rows *_now: a byte is written to a pipe and read from it, so nobody waits; what a row costs
- * above `plain_now` is the price of being careful.  The rows *_wait: two coroutines send a byte to
- * and fro, each read waits for the other; per byte.  `threads_wait` does it with two bare threads.
+ * above `plain_now` is the price of being careful; `enter_leave` is that of the two calls alone.  The
+ * rows *_wait: two coroutines send a byte to and fro, each read waits for the other; per byte.
+ * `threads_wait` does it with two bare threads.
  *
  *   bench_blocking ROW|all [--procs N] [--scale N]
  */
@@ -34,6 +35,13 @@ static void get_plain(struct link *l)
     char c;
 
     bench_expect("bytes read", read(l->in, &c, 1), 1);
+}
+
+/* Says nothing before it blocks; the call of weft after it is where it needs a P again. */
+static void get_unannounced(struct link *l)
+{
+    get_plain(l);
+    weft_cancelled();
 }
 
 static void get_announced(struct link *l)
@@ -76,7 +84,7 @@ static const struct way wait_ways[] = {
     { "conn_wait", 100000, true, get_by_conn },
     { "fd_wait_wait", 100000, true, get_tried },
     { "block_wait", 40000, false, get_announced },
-    { "unannounced_wait", 400, false, get_plain },
+    { "unannounced_wait", 400, false, get_unannounced },
 };
 
 /* ---- Now ----------------------------------------------------------------------------------------- */
@@ -127,6 +135,17 @@ static void run_now(const struct way *w, long n)
     calls(w, &l, n);
     bench_print(w->name, (double)(bench_now() - t0) / (double)n, "ns");
     end_link(w, &l);
+}
+
+static void run_pairs(long n)
+{
+    int64_t t0 = bench_now();
+
+    for (long i = 0; i < n; i++) {
+        weft_block_enter();
+        weft_block_leave();
+    }
+    bench_print("enter_leave", (double)(bench_now() - t0) / (double)n, "ns");
 }
 
 /* ---- Waiting ----------------------------------------------------------------------------------------- */
@@ -214,6 +233,8 @@ static int run(void *arg)
 {
     const bench_args *a = arg;
 
+    if (wanted(a, "enter_leave"))
+        run_pairs(4000000 / a->scale + 1);
     for (size_t i = 0; i < sizeof now_ways / sizeof now_ways[0]; i++)
         if (wanted(a, now_ways[i].name))
             run_now(&now_ways[i], now_ways[i].n / a->scale + 1);
