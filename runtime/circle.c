@@ -3,8 +3,8 @@
  * circle.c - coroutines that wait for each other: a walk in depth along who waits for whom.
  *
  * Each coroutine was seen at its own moment, so a circle is one only if all its waits still
- * stand at the end: then they stood together since the last was seen, and none can have let
- * go of what it held.
+ * stand at the end, and the locks still name the same holders: these have then waited
+ * since they were seen, and did not let go of what they held.
  */
 #include "circle.h"
 

@@ -42,7 +42,7 @@ static wf_one *one_of(wf_census *c, const wf_g *gp)
     return NULL;
 }
 
-/* Where the G of this M runs, as far as it still does. */
+/* Where the G of this M runs, as far as it still does: the copy may be torn. */
 static void note(wf_census *c, const wf_m *copy)
 {
     wf_one *one = one_of(c, copy->blocked ? copy->blocked : copy->gp);

@@ -38,15 +38,21 @@ static volatile AO_t *word_of(weft_mutex *m)
     return (volatile AO_t *)&m->opaque[0];
 }
 
-/* Who holds it, for people: written by the holder alone (who.h). */
+/* Who holds it, for people (who.h): written by the holder alone, and cleared before it lets
+ * go, so that nobody is ever said to hold what it does not. */
 static inline void taken(weft_mutex *m, const void *caller)
 {
     m->opaque[1] = wf_who(caller);
 }
 
+static inline void let_go(weft_mutex *m)
+{
+    m->opaque[1] = 0;
+}
+
 void wf_mutex_look(const weft_mutex *copy, wf_look *out)
 {
-    out->held = (copy->opaque[0] & LOCKED) != 0;
+    out->held = (copy->opaque[0] & LOCKED) != 0 && copy->opaque[1] != 0;
     out->holder = copy->opaque[1];
 }
 
@@ -219,6 +225,7 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
 
 void weft_mutex_unlock(weft_mutex *m)
 {
+    let_go(m);
     if (WF_LIKELY(AO_compare_and_swap_full(word_of(m), LOCKED, 0)))
         return;
     wf_m *mp = wf_enter("weft_mutex_unlock");
@@ -252,6 +259,7 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     wf_lot_add(b, gp, c, t);
     AO_store_release(waiting_of(c), 1); /* pairs with the load in wake */
     wf_lot_unlock(b);
+    let_go(m);
     unlock_slow(mp, word_of(m), "weft_cond_wait");
     enum wf_reason why = wf_wait(&mp, t, deadline, wf_for(WF_FOR_CONDITION, c));
     if (why != WF_EVENT) {

@@ -38,7 +38,7 @@ static volatile AO_t *word_of(weft_rwmutex *m)
 void wf_rwmutex_look(const weft_rwmutex *copy, wf_look *out)
 {
     AO_t w = (AO_t)copy->opaque[0];
-    out->held = (w & WRITER) != 0;
+    out->held = (w & WRITER) != 0 && copy->opaque[1] != 0;
     out->n = (int64_t)(w / READER);
     out->holder = out->held ? copy->opaque[1] : copy->opaque[2];
 }
@@ -151,6 +151,7 @@ void weft_rwmutex_rdunlock(weft_rwmutex *m)
 void weft_rwmutex_unlock(weft_rwmutex *m)
 {
     volatile AO_t *word = word_of(m);
+    m->opaque[1] = 0; /* before it lets go: nobody is said to hold what it does not */
     if (WF_LIKELY(AO_compare_and_swap_full(word, WRITER, 0)))
         return;
     if (!(AO_load(word) & WRITER))

@@ -147,7 +147,7 @@ enum { NEW, RUNNING, DONE };
 
 void wf_once_look(const weft_once *copy, wf_look *out)
 {
-    out->held = copy->opaque[0] == RUNNING;
+    out->held = copy->opaque[0] == RUNNING && copy->opaque[1] != 0;
     out->holder = copy->opaque[1];
 }
 

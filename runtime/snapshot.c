@@ -48,9 +48,11 @@ static weft_time deadline_of(const wf_g *gp, const wf_g *copy)
         return own;
     if (copy->wait_for != WF_FOR_READABLE && copy->wait_for != WF_FOR_WRITABLE)
         return WEFT_FOREVER; /* else the descriptor may have one */
-    const wf_poll_desc *pd = (const void *)AO_load(&copy->wait_on);
-    enum wf_mode        mode = copy->wait_for == WF_FOR_WRITABLE ? WF_WRITE : WF_READ;
-    intptr_t            d = (intptr_t)AO_load(&pd->deadline[mode]);
+    wf_poll_desc pd;
+    enum wf_mode mode = copy->wait_for == WF_FOR_WRITABLE ? WF_WRITE : WF_READ;
+    if (!wf_peek(&pd, (const void *)AO_load(&copy->wait_on), sizeof pd))
+        return WEFT_FOREVER;
+    intptr_t d = (intptr_t)pd.deadline[mode];
     return d > 0 ? (weft_time)d : WEFT_FOREVER;
 }
 
@@ -148,7 +150,10 @@ bool wf_snapshot(wf_g *gp, wf_seen *out, uintptr_t frames[WF_FRAMES_MOST])
 
 bool wf_seen_still(const wf_seen *s)
 {
-    wf_fence();
-    return s->doing == WF_WAITS && AO_int_load(&s->gp->turns) == s->turns &&
-           AO_load(&s->gp->token) == s->token;
+    wf_seen now = *s;
+    if (s->doing == WF_WAITS)
+        wf_about(&now);
+    wf_fence(); /* as in confirm */
+    return s->doing == WF_WAITS && now.hold == s->hold && now.holder == s->holder &&
+           AO_int_load(&s->gp->turns) == s->turns && AO_load(&s->gp->token) == s->token;
 }

@@ -42,7 +42,7 @@ typedef struct wf_seen {
 /* False: gp is free.  frames: innermost first; none of one that runs. */
 bool wf_snapshot(wf_g *gp, wf_seen *out, uintptr_t frames[WF_FRAMES_MOST]);
 
-/* It waits as it did then, and did so all the time. */
+/* It waits as it did then, and did so all the time; and what it waits for is held as then. */
 bool wf_seen_still(const wf_seen *s);
 
 #endif
