@@ -156,7 +156,7 @@ static WF_NOINLINE void lock_contended(volatile AO_t *word)
 
 void weft_mutex_lock(weft_mutex *m)
 {
-    if (WF_UNLIKELY(!AO_compare_and_swap_full(word_of(m), 0, LOCKED)))
+    if (WF_UNLIKELY(!try_lock(word_of(m), 0)))
         lock_contended(word_of(m));
     taken(m, WF_CALLER);
 }
@@ -208,6 +208,17 @@ static void wake_oldest(wf_m *mp, volatile AO_t *word)
         wf_ready(mp, gp);
 }
 
+/*
+ * Where nobody is to be woken.  While one is on its way others may lock and unlock very
+ * often: so this is not the slow half, and a CAS that cannot succeed is not tried.
+ */
+static inline bool try_unlock(volatile AO_t *word)
+{
+    AO_t w = AO_load(word);
+    return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS &&
+           AO_compare_and_swap_full(word, w, w & ~LOCKED);
+}
+
 static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
 {
     for (;;) {
@@ -226,7 +237,7 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
 void weft_mutex_unlock(weft_mutex *m)
 {
     let_go(m);
-    if (WF_LIKELY(AO_compare_and_swap_full(word_of(m), LOCKED, 0)))
+    if (WF_LIKELY(try_unlock(word_of(m))))
         return;
     wf_m *mp = wf_enter("weft_mutex_unlock");
     unlock_slow(mp, word_of(m), "weft_mutex_unlock");
