@@ -77,9 +77,10 @@ static wf_one **sorted(wf_census *c, int (*by)(const void *a, const void *b))
 
 int wf_census_take(wf_census *c)
 {
-    *c = (wf_census){ .places = wf_places_open() };
+    *c = (wf_census){ 0 };
+    wf_g_each(visit, c); /* at once: to open places takes a while */
+    c->places = c->no_memory ? NULL : wf_places_open();
     c->no_memory = !c->places;
-    wf_g_each(visit, c);
     if (!c->no_memory) {
         c->by_stack = sorted(c, compare_stack);
         c->by_group = sorted(c, compare_group);

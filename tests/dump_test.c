@@ -186,7 +186,7 @@ static void check_each(const char *text)
     snprintf(words, sizeof words, "; descriptor %d", fds[0]);
     paragraph_has(text, " waits for a descriptor:\n", words);
     paragraph_has(text, " waits for a group:\n", " of 1 member");
-    must_have(text, "1 (main); on P 0; function all_kinds", "; started in run_on");
+    must_have(text, "    1 (main); ", "; function all_kinds at ");
     must_have(text, "the poller is ", ", 1 descriptor");
 }
 
@@ -293,6 +293,22 @@ static void blocks_in_read(void *arg)
     weft_waitgroup_done(arg);
 }
 
+/* Whoever dumps may lose its P meanwhile, since it blocks; then others run.  Not each time. */
+static const char *dumped_before_they_ran(weft_waitgroup *wg)
+{
+    const char *text;
+    weft_time   give_up = weft_after(PATIENCE);
+
+    do {
+        check(weft_now() < give_up);
+        weft_waitgroup_add(wg, 1);
+        check_eq(weft_go(never_ran, wg, 0), 0);
+        text = dumped();
+    } while (!has_line(text, "; it has not run yet; function never_ran at ", "; started in ") ||
+             !has_line(text, "        yields at ", "") || !strstr(text, "runnable:\n"));
+    return text;
+}
+
 static int not_waiting(void *arg)
 {
     weft_waitgroup wg = { { 0 } };
@@ -301,13 +317,10 @@ static int not_waiting(void *arg)
     check_eq(pipe(fds), 0);
     weft_waitgroup_add(&wg, 3);
     check_eq(weft_go(blocks_in_read, &wg, 0), 0);
-    check_eq(weft_go(yields, &wg, 0), 0);
+    for (int i = 0; i < 2; i++)
+        check_eq(weft_go(yields, &wg, 0), 0);
     let_others_park();
-    check_eq(weft_go(never_ran, &wg, 0), 0);
-    const char *text = dumped();
-    paragraph_has(text, "1 coroutine is runnable:\n    3;", "        yields at ");
-    must_have(text, "    4; it has not run yet; function never_ran at ",
-              "; started in not_waiting at ");
+    const char *text = dumped_before_they_ran(&wg);
     must_have(text, "    2; between weft_block_enter and weft_block_leave; function blocks_in_read",
               "; started in not_waiting at ");
     must_have(text, " threads, ", " 1 of them in blocking sections");
@@ -434,7 +447,7 @@ static int says_it(void *arg)
     await_yielding(pread(fileno(f), text, sizeof text - 1, 0) > 0 &&
                    strstr(text, "started in run_on"));
     check_eq(dup2(old, STDERR_FILENO), STDERR_FILENO);
-    must_have(text, " (main); on P 0; function says_it", "; started in run_on");
+    must_have(text, " (main); ", "; function says_it at ");
     return 0;
 }
 
