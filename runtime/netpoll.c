@@ -122,18 +122,28 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
     return 0;
 }
 
-/* Any news are consumed: 0; 1: there is nothing but to wait; or an error. */
-static int consume(wf_poll_desc *pd, enum wf_mode mode)
+/* The owner does not wait after all; nothing is done to a word that is not WAIT. */
+static void retract(wf_poll_desc *pd, enum wf_mode mode)
 {
+    AO_compare_and_swap_full(&pd->g[mode], WF_PD_WAIT, WF_PD_NONE); /* else an event came */
+}
+
+/* Any news are consumed: 0; 1: there is nothing but to wait, and the word says so; or an error. */
+static int announce(wf_poll_desc *pd, enum wf_mode mode)
+{
+    bool wait = pd->pollable && AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
+    wf_fence_after_rmw(); /* pairs with poll_fire's fence: the deadline, then the word */
     int r = ended(pd, mode);
-    if (r != 0)
-        return r;
-    if (pd->pollable && AO_load(&pd->g[mode]) != WF_PD_READY)
+    if (r == 0 && wait)
         return 1;
-    forget(pd, mode);
-    if (mode == WF_READ)
-        pd->drained = false;
-    return 0;
+    if (wait) {
+        retract(pd, mode);
+    } else if (r == 0) {
+        forget(pd, mode);
+        if (mode == WF_READ)
+            pd->drained = false;
+    }
+    return r;
 }
 
 static bool withdraw(wf_g *gp)
@@ -149,16 +159,8 @@ struct wait {
 
 static bool poll_commit(wf_g *gp, void *arg)
 {
-    const struct wait *w = arg;
-    volatile AO_t     *g = &w->pd->g[w->mode];
-    if (!AO_compare_and_swap_full(g, WF_PD_NONE, (AO_t)gp)) /* pairs with poll_fire's */
-        return withdraw(gp);
-    wf_fence_after_rmw(); /* pairs with poll_fire's fence */
-    if (WF_LIKELY(ended(w->pd, w->mode) == 0))
-        return true;
-    if (!AO_compare_and_swap_full(g, (AO_t)gp, WF_PD_NONE))
-        return true; /* it was found after all, and its token is fired */
-    return withdraw(gp);
+    const struct wait *w = arg; /* the CAS pairs with poll_fire's */
+    return AO_compare_and_swap_full(&w->pd->g[w->mode], WF_PD_WAIT, (AO_t)gp) || withdraw(gp);
 }
 
 /* After a wait that was not ended by an event of this side: out of the word; and who took
@@ -183,7 +185,7 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
 {
     if (wf_g_cancelled((*mp)->gp))
         return -ECANCELED;
-    int r = consume(pd, mode);
+    int r = announce(pd, mode);
     if (r != 1)
         return r;
     struct wait    w = { pd, mode };
@@ -206,23 +208,23 @@ static bool any_commit(wf_g *gp, void *arg)
     struct wait_any *a = arg;
     bool             news = false;
     for (int m = WF_READ; m <= WF_WRITE; m++)
-        if (a->wanted[m]) { /* full: pairs with wf_poll_fire's CAS */
-            news = !AO_compare_and_swap_full(&a->pd->g[m], WF_PD_NONE, (AO_t)gp) || news;
-            wf_fence_after_rmw(); /* pairs with poll_fire's fence */
-            news = ended(a->pd, (enum wf_mode)m) != 0 || news;
-        }
+        if (a->wanted[m]) /* the CAS pairs with poll_fire's */
+            news = !AO_compare_and_swap_full(&a->pd->g[m], WF_PD_WAIT, (AO_t)gp) || news;
     /* It stays in the words until unpublish; a waker then finds a token that was fired. */
     return !news || withdraw(gp);
 }
 
-/* 0 if a wanted side has news, which are consumed; 1: to wait; or an error. */
-static int consume_any(wf_poll_desc *pd, const bool wanted[2])
+/* 0 if a wanted side has news, which are consumed; 1: to wait, announced; or an error. */
+static int announce_any(wf_poll_desc *pd, const bool wanted[2])
 {
     int r = 1;
     for (int m = WF_READ; m <= WF_WRITE; m++) {
-        int one = wanted[m] ? consume(pd, (enum wf_mode)m) : 1;
+        int one = wanted[m] ? announce(pd, (enum wf_mode)m) : 1;
         r = one < r ? one : r;
     }
+    for (int m = WF_READ; m <= WF_WRITE && r != 1; m++)
+        if (wanted[m])
+            retract(pd, (enum wf_mode)m);
     return r;
 }
 
@@ -230,7 +232,7 @@ int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[
                      weft_time deadline)
 {
     struct wait_any a = { pd, sides };
-    int             r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : consume_any(pd, sides);
+    int             r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : announce_any(pd, sides);
     if (r != 1) {
         wf_wait_abandon(*mp, t);
         return r;

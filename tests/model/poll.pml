@@ -2,7 +2,7 @@
 /*
  * poll.pml - rg of a poll_desc, and the rule of the short read: runtime/poll_desc.c, netpoll.c.
  *
- * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with poll_commit and finish,
+ * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with announce, poll_commit and finish,
  * wf_poll_note_read, a deadline that passes and wf_poll_unblock.  Each access to a word is a
  * step; so are a CAS, a system call and, of the poller, a section under pd->lock.  The peer sends CHUNKS bytes and its end; each makes an edge, which
  * the poller learns of at any later time, several as one.  The reader has room for ROOM bytes.
@@ -28,14 +28,15 @@
  * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
  * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
  * fault: FAULT_commit_blind       | the commit does not compare
- * fault: FAULT_commit_no_look -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | nor looks at the deadline after it
+ * fault: FAULT_wait_no_look -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | nor looks at the deadline after WAIT
  * fault: FAULT_keeps_drained -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | the library's wait consumes an edge
  * fault: FAULT_resets_late -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it forgets news after it asked
  * fault: FAULT_asks_once -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it parks without asking the kernel
  */
 #define NONE  0
 #define READY 1
-#define PARK  2 /* the G */
+#define WAIT  2
+#define PARK  3 /* the G */
 
 byte rg = NONE;
 bool drained, sticky, passed, closing;
@@ -59,7 +60,7 @@ inline fire(to, gp)
     gp = rg;
     if
     :: to == READY -> rg = READY
-    :: to == NONE && gp == PARK -> rg = NONE
+    :: to == NONE && (gp == PARK || gp == WAIT) -> rg = NONE
     :: else
     fi;
     if
@@ -138,12 +139,29 @@ inline prepare(r)
 
 inline wait_for_news(r)
 {
-    if /* consume */
-    :: closing || passed -> r = 2
+    atomic { /* announce */
+        if
+        :: rg == NONE -> rg = WAIT; r = 1
+        :: else -> r = 0
+        fi
+    };
+    if
+#ifdef FAULT_wait_no_look
+    :: false ->
+#else
+    :: closing || passed ->
+#endif
+       atomic { /* retract */
+           if
+           :: r == 1 && rg == WAIT -> rg = NONE
+           :: else
+           fi;
+           r = 2
+       }
     :: else ->
        if
-       :: rg == READY -> forget(); CLEAR; r = 0
-       :: else -> r = 1
+       :: r == 0 -> forget(); CLEAR
+       :: else
        fi
     fi;
     if
@@ -153,22 +171,10 @@ inline wait_for_news(r)
 #else
        atomic {
            if
-           :: rg == NONE -> rg = PARK
+           :: rg == WAIT -> rg = PARK
            :: else -> r = 0
            fi
        };
-#endif
-#ifndef FAULT_commit_no_look
-       if
-       :: r == 1 && (closing || passed) ->
-          atomic { /* else it was found after all, and is woken */
-              if
-              :: rg == PARK -> rg = NONE; r = 0
-              :: else
-              fi
-          }
-       :: else
-       fi;
 #endif
        if
        :: r == 1 -> atomic { woken -> woken = false }
