@@ -276,7 +276,7 @@ wf_g *wf_find_runnable(wf_m *mp); /* on g0; NULL: the runtime has stopped */
  *   BLOCKED   DOZING    withdraw: it saw work at its second look, and takes a P for it
  *
  * So there is always somebody to see an event: BLOCKED itself; or a running P when it
- * runs dry; or, where they all compute, sysmon within 1 ms (10 ms after a quiet time).
+ * runs dry; or, where they all compute, sysmon within 1 ms (10 ms after a calm time).
  * sysmon is awake whenever a P runs: see sysmon.c.  An earlier timer breaks BLOCKED only
  * (wf_timer_wake); only the blocking poll drains the pipe (epoll.c).
  */

@@ -4,8 +4,8 @@
  * poller while all compute, work that waits beside an idle P, Ps whose M blocks or computes
  * for long without a switch, memory after a burst.
  *
- * It looks every TICK while Ps run, seldomer after a quiet time, and sleeps for good
- * while all Ps idle and nothing is left to give back.  Handshake of that sleep:
+ * It looks every TICK while Ps run, seldomer while all of them switch and poll by
+ * themselves and after a quiet time, and sleeps for good while all Ps idle and nothing is left to give back.  Handshake of that sleep:
  *   sysmon           sysmon_asleep = 1; fence; are all Ps still idle?  else awake again
  *   who runs a P     n_idle_p - 1 (full); sysmon_asleep?  then wake it (idle.c: watch)
  * so at least one sees the other, and a P never runs unwatched.
@@ -24,7 +24,7 @@
 #define HOG_NS       (10 * WEFT_MS)
 #define TRIM_NS      (500 * WEFT_MS)
 
-enum { QUIET_RARE = 4, QUIET_SLEEP = 10 };
+enum { CALM_RARE = 4, QUIET_SLEEP = 10 };
 
 /* What was seen of a P at the last look. */
 struct seen {
@@ -47,7 +47,8 @@ static struct {
     struct seen      *seen;
     struct stall     *stalls;
     AO_t              activity;
-    int               quiet;
+    int               quiet;  /* looks that found all Ps idle */
+    int               steady; /* looks that found every P that ran in no need of one */
     int64_t           trim_at;
 } mon;
 
@@ -139,6 +140,15 @@ static void look_for_stall(int i, int64_t now)
             *st = (struct stall){ .changes = changes, .since = now, .cpu = -1 };
 }
 
+/* Nobody needs a look at pp soon: it idles, or has switched and polled since the last one. */
+static bool is_steady(int i, int64_t now)
+{
+    wf_p *pp = S.ps[i];
+    if (AO_load(&pp->status) == WF_P_IDLE)
+        return true;
+    return mon.stalls[i].since == now && now - (int64_t)AO_load(&pp->polled) < TICK_NS;
+}
+
 static int64_t last_polled(void)
 {
     int64_t last = 0;
@@ -164,12 +174,9 @@ static void poll_for_others(int64_t now)
 /* How long to sleep: until the next tick, or a timer that no poller waits for. */
 static int64_t until(int64_t now)
 {
-    int64_t tick = now + TICK_NS;
-    if (all_idle()) {
-        int     shift = mon.quiet < QUIET_RARE ? mon.quiet : QUIET_RARE;
-        int64_t rarer = TICK_NS << shift;
-        tick = now + (rarer < TICK_MOST_NS ? rarer : TICK_MOST_NS);
-    }
+    int     calm = all_idle() ? mon.quiet : mon.steady;
+    int64_t rarer = TICK_NS << (calm < CALM_RARE ? calm : CALM_RARE);
+    int64_t tick = now + (rarer < TICK_MOST_NS ? rarer : TICK_MOST_NS);
     if (AO_load(&S.poll_state) == WF_POLL_BLOCKED)
         return tick;
     for (int i = 0; i < S.procs; i++) {
@@ -195,7 +202,7 @@ static void count_quiet(void)
     AO_t now = activity();
     if (!all_idle())
         mon.quiet = 0;
-    else if (now == mon.activity || mon.quiet < QUIET_RARE)
+    else if (now == mon.activity || mon.quiet < CALM_RARE)
         mon.quiet++;
     mon.activity = now;
 }
@@ -207,12 +214,15 @@ static void tick(int64_t now)
         if (also)
             also();
     }
+    bool steady = true;
     AO_store(&S.futile, 0);
     wf_clock_set(now);
     for (int i = 0; i < S.procs; i++) {
         look_at(i, now);
         look_for_stall(i, now);
+        steady = steady && is_steady(i, now);
     }
+    mon.steady = steady ? mon.steady + 1 : 0;
     if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))
         wf_wakep();
     if (!all_idle())

@@ -91,12 +91,12 @@ Test(hog, others_run_while_all_ps_block_or_compute, .timeout = 60)
 
 static void calls_all_the_time(void *arg)
 {
-    weft_chan *c = weft_chan_new(sizeof(int), 1);
-    int        v = 7;
+    weft_chan *c = weft_chan_new(sizeof(unsigned), 1);
+    unsigned   v = 7;
 
     atomic_fetch_add(&running, 1);
     while (!atomic_load(&enough)) {
-        for (int i = 0; i < 1000; i++)
+        for (unsigned i = 0; i < 1000; i++)
             v = v * 31 + i;
         check_eq(weft_chan_send_until(c, &v, WEFT_NOWAIT), 0);
         check_eq(weft_chan_recv_until(c, &v, WEFT_NOWAIT), 0);
