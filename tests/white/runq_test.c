@@ -314,7 +314,7 @@ static void with_thieves(int n)
 
 Test(runq, each_element_comes_out_once_whoever_takes_it, .timeout = 60)
 {
-    for (int n = 1; n <= THIEVES_MOST; n++)
-        with_thieves(n);
-    cr_assert_gt(AO_load(&stolen), 0);
+    for (int i = 0; i < THIEVES_MOST || (AO_load(&stolen) == 0 && i < 100); i++)
+        with_thieves(1 + i % THIEVES_MOST);
+    cr_assert_gt(AO_load(&stolen), 0); /* on a busy machine it may take a few rounds */
 }
