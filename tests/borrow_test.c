@@ -198,11 +198,11 @@ static int several(void *arg)
     (void)arg;
     for (int i = 0; i < 5; i++) {
         q[i] = connect_pair();
-        CHECK_IS(weft_conn_write(q[i].a, "0123456" + i, 2), 2);
+        CHECK_IS(weft_conn_write(q[i].a, &"0123456"[i], 2), 2);
         CHECK_IS(weft_conn_borrow(q[i].b, &data[i], 2), 2);
     }
     for (int i = 0; i < 5; i++)
-        CHECK(memcmp(data[i], "0123456" + i, 2) == 0);
+        CHECK(memcmp(data[i], &"0123456"[i], 2) == 0);
     weft_conn_release(q[2].b);
     CHECK_IS(weft_conn_close(q[4].b), 0); /* the last, the first, one between */
     CHECK_IS(weft_conn_close(q[0].b), 0);

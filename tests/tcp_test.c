@@ -84,7 +84,7 @@ static void send_pieces(void *arg)
 {
     weft_conn *c = arg;
     for (int i = 0; i < 10; i++) {
-        CHECK_IS(weft_conn_write(*c, "0123456789" + i, 1), 1);
+        CHECK_IS(weft_conn_write(*c, &"0123456789"[i], 1), 1);
         weft_yield();
     }
 }
