@@ -121,8 +121,8 @@ static void ignore_sigpipe(void)
 static void main_entry(void *arg)
 {
     struct main_call *call = arg;
+    wf_g             *gp = wf_m_self()->gp;
     call->result = call->fn(call->arg);
-    wf_g *gp = wf_m_self()->gp;
     if (gp->locals)
         wf_local_end(gp);                 /* before the runtime begins to stop */
     AO_int_store_release(&call->done, 1); /* pairs with the acquire in await_main */

@@ -111,6 +111,36 @@ Test(misuse, between_block_enter_and_leave_each_call_is_named)
     }
 }
 
+static int enters_alone(void *arg)
+{
+    weft_block_enter();
+    return arg != NULL;
+}
+
+static void enters_and_ends(void *arg)
+{
+    (void)enters_alone(arg);
+}
+
+static int waits_for_one_that_ends_in_a_block(void *arg)
+{
+    check_eq(weft_go(enters_and_ends, arg, 0), 0);
+    return weft_sleep(60 * WEFT_S);
+}
+
+static int run_ends_in_a_block(void *arg)
+{
+    return weft_run(NULL, arg ? enters_alone : waits_for_one_that_ends_in_a_block, NULL);
+}
+
+Test(misuse, a_coroutine_that_ends_in_a_block_is_named)
+{
+    const char *text = "the end of a coroutine was called between weft_block_enter and";
+
+    assert_dies_saying(child_run(run_ends_in_a_block, NULL), text);
+    assert_dies_saying(child_run(run_ends_in_a_block, &text), text);
+}
+
 static int leave_alone(void *arg)
 {
     weft_block_leave();
