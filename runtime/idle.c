@@ -98,7 +98,8 @@ static wf_p *take_blocked(void)
 bool wf_p_acquire(wf_m *mp)
 {
     wf_lock_acquire(&S.lock);
-    bool  stopped = AO_load(&S.stopped) || mp->zombie; /* mp stays in its own code for ever */
+    /* A zombie stays in its own code for ever, and does not look at the next runtime. */
+    bool  stopped = mp->zombie || AO_load(&S.stopped);
     wf_p *pp = stopped ? NULL : idle_take();
     if (!pp && !stopped)
         pp = take_blocked();
@@ -240,7 +241,7 @@ int64_t wf_p_cpu(wf_p *pp)
 {
     struct timespec t = { .tv_sec = -1 };
     wf_lock_acquire(&S.lock);
-    if (pp->m && !AO_load(&pp->m->inside))
+    if (pp->m && !AO_load_acquire(&pp->m->inside)) /* pairs with its thread's first wf_leave */
         clock_gettime(pp->m->cpu_clock, &t);
     wf_lock_release(&S.lock);
     return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
