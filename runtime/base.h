@@ -87,4 +87,6 @@ static inline void wf_count(volatile AO_t *counter, AO_t n)
     AO_store(counter, AO_load(counter) + n);
 }
 
+#include "tally.h" /* last: it may count the atomics from here on */
+
 #endif

@@ -10,9 +10,10 @@ enum { SPINS = 100 };
 
 void wf_lock_slow(wf_lock *l)
 {
+    WF_TALLY_EVENT_AT("lock waited for", l);
     for (int i = 0; i < SPINS; i++) {
         wf_cpu_relax();
-        if (AO_int_load(&l->word) == 0 && wf_lock_try(l))
+        if (AO_int_load(&l->word) == 0 && AO_int_compare_and_swap_full(&l->word, 0, 1))
             return;
     }
     for (;;) {
@@ -36,6 +37,7 @@ void wf_lock_wake(wf_lock *l)
 
 void wf_spin_slow(wf_spin *l)
 {
+    WF_TALLY_EVENT_AT("lock waited for", l);
     for (int i = 1;; i++) {
         if (i % SPINS == 0)
             sched_yield();

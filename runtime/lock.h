@@ -79,4 +79,33 @@ static inline void wf_spin_release(wf_spin *l)
     AO_int_store_release(&l->word, 0); /* pairs with the CAS in wf_spin_acquire */
 }
 
+#ifdef WEFT_COUNT /* each with the lock's name at the place that takes it; see tally.h */
+#define WF_COUNTED_ACQUIRE(acquire, l)                            \
+    __extension__({                                               \
+        __typeof__(l) counted_l = WF_TALLY(WF_TALLY_LOCK, #l, l); \
+        (acquire)(counted_l);                                     \
+        wf_tally_locked(counted_l);                               \
+    })
+#define WF_COUNTED_RELEASE(release, l) \
+    __extension__({                    \
+        __typeof__(l) counted_l = (l); \
+        wf_tally_unlocked(counted_l);  \
+        (release)(counted_l);          \
+    })
+#define wf_lock_try(l)                                           \
+    __extension__({                                              \
+        __typeof__(l) counted_t = (l);                           \
+        bool          counted_got = (wf_lock_try)(counted_t);    \
+        if (counted_got) {                                       \
+            (void)WF_TALLY(WF_TALLY_LOCK, "try " #l, counted_t); \
+            wf_tally_locked(counted_t);                          \
+        }                                                        \
+        counted_got;                                             \
+    })
+#define wf_lock_acquire(l) WF_COUNTED_ACQUIRE(wf_lock_acquire, l)
+#define wf_lock_release(l) WF_COUNTED_RELEASE(wf_lock_release, l)
+#define wf_spin_acquire(l) WF_COUNTED_ACQUIRE(wf_spin_acquire, l)
+#define wf_spin_release(l) WF_COUNTED_RELEASE(wf_spin_release, l)
+#endif
+
 #endif

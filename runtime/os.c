@@ -47,6 +47,7 @@ int wf_futex_wait(volatile unsigned *word, unsigned expected, int64_t deadline)
 {
     struct timespec  ts = { deadline / WEFT_S, deadline % WEFT_S };
     struct timespec *limit = deadline == WEFT_FOREVER ? NULL : &ts;
+    WF_TALLY_EVENT_AT("futex wait", word);
     long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, limit, NULL,
                      FUTEX_BITSET_MATCH_ANY);
     return r < 0 && errno == ETIMEDOUT ? -ETIMEDOUT : 0;
@@ -54,6 +55,7 @@ int wf_futex_wait(volatile unsigned *word, unsigned expected, int64_t deadline)
 
 void wf_futex_wake(volatile unsigned *word, int n)
 {
+    WF_TALLY_EVENT_AT("futex wake", word);
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, n, NULL, NULL, 0);
 }
 
@@ -82,6 +84,7 @@ static void barrier_by_mprotect(void)
 
 void wf_membarrier(void)
 {
+    WF_TALLY_EVENT_AT("membarrier", NULL);
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
         barrier_by_mprotect();
 }
