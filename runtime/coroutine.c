@@ -34,13 +34,13 @@ struct free_class {
 };
 
 static struct {
-    wf_lock           lock;
+    wf_lock lock      WF_ALIGNED;
     struct free_class classes[WF_STACK_CLASSES];
     unsigned          next_index; /* the first G never made */
     volatile AO_t     n_made;
     volatile AO_t     next_id;
-    volatile AO_t     n_warm; /* stacks with a page at least */
-    wf_g             *slabs[SLABS];
+    volatile AO_t     n_warm;                  /* stacks with a page at least */
+    wf_g             *slabs[SLABS] WF_ALIGNED; /* read to wake; a line is written once */
 } gpool;
 
 /* ---- The table ------------------------------------------------------------- */

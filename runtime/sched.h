@@ -49,15 +49,19 @@ enum wf_p_status { WF_P_IDLE, WF_P_RUNNING }; /* in the idle list or not; under 
 struct wf_p {
     wf_runq runq;
 
+    /* What whoever looks for work reads of every P has a line that changes seldom: in the
+     * owner's, each look would cost the owner a miss at its next switch. */
     volatile AO_t status WF_ALIGNED; /* enum wf_p_status */
-    volatile AO_t poke;              /* atomic; others ask the owner for a slow look */
-    volatile AO_t tick;              /* owner writes, sysmon reads: one a switch */
-    volatile AO_t polled;            /* owner writes: when it last polled, ns */
-    volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
-    volatile AO_t blocks_long; /* hint: blocks last so long that the P is better given up */
     wf_m         *m;                 /* under sched.lock */
     wf_p         *link;              /* under sched.lock: idle list */
-    unsigned      id;
+    unsigned      id;                /* fixed */
+
+    volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns */
+    volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
+    volatile AO_t blocks_long; /* hint: blocks last so long that the P is better given up */
+
+    volatile AO_t poke WF_ALIGNED; /* atomic; others ask the owner for a slow look */
+    volatile AO_t tick;            /* owner writes, sysmon reads: one a switch */
     wf_random     random; /* owner */
 
     wf_g         *free;  /* owner: dead Gs with default stacks, newest first */
@@ -125,25 +129,30 @@ struct wf_m {
     uint64_t      thread;    /* pthread_t */
 };
 
+/* By lines of the cache: what changes seldom, and is read at each switch, lies apart from
+ * what changes as Ps idle and spin, and that apart from what changes under the lock. */
 typedef struct wf_sched {
+    int           procs WF_ALIGNED; /* fixed while running */
+    bool          may_spin;         /* fixed: at least 2 Ps and a quota of 2 CPUs */
+    uint8_t       stack_class;      /* fixed */
+    volatile AO_t stopping;         /* atomic; main returned: all are cancelled */
+    volatile AO_t stopped;          /* atomic; nothing is scheduled any more */
+    volatile AO_t clock; /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */
+    void (*lockcheck)(unsigned long long id, const char *name, const char *what); /* fixed */
+    wf_p **ps; /* fixed while running */
+
     /* Read on every ready; written when Ps idle or spin. */
     volatile AO_t n_idle_p WF_ALIGNED; /* atomic; changed under lock */
     volatile AO_t n_spinning;          /* atomic; 0 or 1 */
-    volatile AO_t clock;  /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */
     volatile AO_t futile; /* a wake-up for a lone runnext found nothing; until sysmon's next tick */
-    volatile AO_t stopping;            /* atomic; main returned: all are cancelled */
-    volatile AO_t stopped;             /* atomic; nothing is scheduled any more */
-    int           procs;               /* fixed while running */
-    bool          may_spin;            /* fixed: at least 2 Ps and a quota of 2 CPUs */
-    void (*lockcheck)(unsigned long long id, const char *name, const char *what); /* fixed */
 
     volatile AO_t poll_state WF_ALIGNED; /* enum wf_poll_state; see below */
-    volatile AO_t poll_until; /* when the blocked poller returns by itself */
+    volatile AO_t poll_until;   /* when the blocked poller returns by itself */
     volatile AO_t sysmon_asleep; /* see sysmon.c */
+    volatile AO_t n_global;      /* the length of global; written under lock */
 
     wf_lock  lock WF_ALIGNED;
     wf_glist global;          /* under lock */
-    volatile AO_t n_global;   /* its length; written under lock */
     wf_p    *idle_p;          /* under lock */
     wf_m    *idle_m;          /* under lock */
     wf_m    *poller;          /* under lock: who is in the blocking poll */
@@ -152,14 +161,11 @@ typedef struct wf_sched {
     wf_m    *all_m;           /* under lock */
     int      n_threads;       /* under lock */
     int      n_exited;        /* under lock: of n_threads */
-    int      max_threads;
+    int      max_threads;     /* fixed */
     volatile AO_t n_parks, n_wakes, n_handoffs; /* counters, atomic adds */
     volatile AO_t n_started, n_finished;        /* by threads without a P */
     volatile AO_t n_polls, n_poll_events;       /* by threads without a P */
     volatile unsigned exit_word; /* futex: changes as Ms exit and as the last G ends */
-    size_t   stack_size;
-    uint8_t  stack_class;
-    wf_p   **ps; /* fixed while running */
     volatile AO_t gate WF_ALIGNED; /* last; 1: running; 2 for each foreign thread inside (m.c) */
 } wf_sched;
 
@@ -173,7 +179,9 @@ extern wf_sched wf_the_sched;
 
 static inline void wf_clock_set(int64_t now)
 {
-    AO_store(&wf_the_sched.clock, (AO_t)(now / WF_CLOCK_NS));
+    AO_t clock = (AO_t)(now / WF_CLOCK_NS);
+    if (clock != AO_load(&wf_the_sched.clock)) /* its line is every switch's */
+        AO_store(&wf_the_sched.clock, clock);
 }
 
 /* ---- Entry check ---------------------------------------------------------- */
