@@ -23,7 +23,7 @@
 #include <string.h>
 #include <time.h>
 
-#define HOLD_MOST_NS 50000 /* held for longer: its holder was off the CPU */
+#define HOLD_MOST_NS 5000 /* held for longer: its holder was off the CPU, and it counts as this */
 
 enum { SITES = 1024, LINES = 1 << 14, HELD = 8, WRITER_BITS = 12, OWN = 1 << WRITER_BITS };
 
@@ -182,8 +182,8 @@ void wf_tally_unlocked(const volatile void *lock)
         t->cells[h.site].ends++;
         moves(t, lock, true);
         int64_t ns = h.since ? clock_ns() - h.since - price : 0;
-        if (ns > 0 && ns < HOLD_MOST_NS)
-            t->cells[h.site].held_ns += (uint64_t)ns;
+        if (ns > 0)
+            t->cells[h.site].held_ns += (uint64_t)(ns < HOLD_MOST_NS ? ns : HOLD_MOST_NS);
         return;
     }
 }

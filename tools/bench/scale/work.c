@@ -8,7 +8,7 @@
 #include "scale.h"
 
 const workload workloads[] = {
-    { "tree", tree_run, true, 24, 25 },            /* starts and joins */
+    { "tree", tree_run, true, 27, 25 },            /* starts and joins */
     { "pairs", pairs_run, false, 100000, 400000 }, /* round trips over two channels */
     { "crowd", crowd_run, false, 50000, 500000 },  /* locks and unlocks */
     { "sleep", sleep_run, true, 40, 20000 },       /* sleeps */
