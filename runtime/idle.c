@@ -59,6 +59,7 @@ void wf_own(wf_m *mp, wf_p *pp)
 {
     AO_store_release(&mp->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
     pp->m = mp;
+    wf_count(&pp->owners, 1);
 }
 
 /* ---- Taking a P from its M: see wf_grip ------------------------------------------ */
@@ -222,10 +223,15 @@ void wf_handoff(wf_m *mp)
     pass_on(pp);
 }
 
-bool wf_p_retake(wf_p *pp)
+static bool needs_thread(void)
+{
+    return !S.idle_m && !S.poller && S.n_threads - S.n_exited >= S.max_threads;
+}
+
+bool wf_p_retake(wf_p *pp, bool computes)
 {
     wf_lock_acquire(&S.lock);
-    if (AO_load(&S.stopped) || !take(pp, WF_GRIP_LOST)) {
+    if (AO_load(&S.stopped) || (computes && needs_thread()) || !take(pp, WF_GRIP_LOST)) {
         wf_lock_release(&S.lock);
         return false;
     }
@@ -233,16 +239,21 @@ bool wf_p_retake(wf_p *pp)
         wf_count(&pp->blocks, 1);
         AO_store(&pp->blocks_long, 1);
     }
+    /* Who hogs P after P does not switch, so ticks stand still; those that came back wait in
+     * the global queue, with a thread each.  So it and the ring take turns. */
+    pp->global_turn = AO_load(&pp->tick) + AO_load(&pp->owners) != pp->given;
     pass_on(pp);
     return true;
 }
 
-int64_t wf_p_cpu(wf_p *pp)
+int64_t wf_p_cpu(wf_p *pp, int *tid)
 {
     struct timespec t = { .tv_sec = -1 };
     wf_lock_acquire(&S.lock);
-    if (pp->m && !AO_load_acquire(&pp->m->inside)) /* pairs with its thread's first wf_leave */
+    if (pp->m && !AO_load_acquire(&pp->m->inside)) { /* pairs with its thread's first wf_leave */
         clock_gettime(pp->m->cpu_clock, &t);
+        *tid = pp->m->tid;
+    }
     wf_lock_release(&S.lock);
     return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
 }

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define S             wf_the_sched
 #define TAKE_AFTER_NS (20 * WEFT_MS)
@@ -120,6 +121,7 @@ static void *m_main(void *arg)
     mp->errno_loc = &errno;
     mp->thread = (uint64_t)pthread_self();
     pthread_getcpuclockid(pthread_self(), &mp->cpu_clock);
+    mp->tid = gettid();
     wf_shadow_thread(&mp->g0.shadow);
     wf_fault_thread(mp);
     wf_schedule(mp);

@@ -4,6 +4,7 @@
 
 #include "lock.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -101,6 +102,21 @@ int wf_write(int fd, const char *text, size_t n)
         n -= (size_t)w;
     }
     return 0;
+}
+
+/* "number (name) state ...", where the name may hold anything. */
+bool wf_thread_sleeps(int tid)
+{
+    char path[48], text[128];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
+    const char *state = strrchr(text, ')');
+    return !state || strncmp(state, ") R", 3) != 0;
 }
 
 int wf_write_stderr(const char *text, size_t n)

@@ -30,6 +30,10 @@ bool wf_membarrier_init(void);
 void wf_membarrier(void);
 
 int wf_write(int fd, const char *text, size_t n); /* all of it; async-signal-safe */
+/* Does this thread of the process wait for something, not run or wait for a CPU alone?  True
+ * also where the kernel does not say. */
+bool wf_thread_sleeps(int tid);
+
 int wf_write_stderr(const char *text, size_t n);
 
 /* The CPUs this process may use: the smaller of its affinity and of its cgroup's

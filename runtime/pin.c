@@ -60,6 +60,7 @@ void wf_give_p(wf_m *mp, wf_g *gp)
     if (!stopped) {
         to->nextp = pp;
         wf_own(to, pp);
+        pp->given = AO_load(&pp->tick) + AO_load(&pp->owners);
         AO_int_store_release(&to->park_word, 1); /* pairs with wf_doze's acquire */
     }
     wf_lock_release(&S.lock);

@@ -96,8 +96,12 @@ static bool oldest_is_due(wf_p *pp)
 static wf_g *take_old(wf_m *mp)
 {
     wf_p *pp = mp->pp;
-    if (AO_load(&pp->tick) % LOOK_TICKS != 0)
+    AO_t  tick = AO_load(&pp->tick);
+    bool  due = tick % LOOK_TICKS == 0 && tick != pp->looked; /* once: ticks may stand still */
+    pp->looked = tick;
+    if (!due && !pp->global_turn)
         return NULL;
+    pp->global_turn = false;
     wf_g *gp = wf_global_take_one();
     return gp || !oldest_is_due(pp) ? gp : wf_runq_pop_head(&pp->runq);
 }

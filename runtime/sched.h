@@ -52,6 +52,7 @@ struct wf_p {
     /* What whoever looks for work reads of every P has a line that changes seldom: in the
      * owner's, each look would cost the owner a miss at its next switch. */
     volatile AO_t status WF_ALIGNED; /* enum wf_p_status */
+    volatile AO_t owners;            /* under sched.lock: how often it got an M */
     wf_m         *m;                 /* under sched.lock */
     wf_p         *link;              /* under sched.lock: idle list */
     unsigned      id;                /* fixed */
@@ -69,6 +70,9 @@ struct wf_p {
     unsigned      nfree;
     unsigned      batch_left; /* owner: Gs of the last poll not yet run */
     unsigned      batch_run;
+    AO_t          looked; /* owner: the tick of the last look at the global queue, see take_old */
+    bool          global_turn; /* taker, then owner: the global queue comes before the ring */
+    AO_t          given; /* under sched.lock: tick + owners when a G was last given it that waited there */
     int64_t       batch_time;
     AO_t          oldest; /* owner: the ring's head as last seen by oldest_is_due */
     int64_t       oldest_since;
@@ -123,6 +127,7 @@ struct wf_m {
     unsigned      block_depth;
     int64_t       gave_up_at; /* when block_enter gave its P away at once; 0: it did not */
     clockid_t     cpu_clock;  /* fixed: of this thread's CPU time */
+    int           tid;        /* fixed: the kernel's number of this thread */
     wf_m         *link;      /* under sched.lock: idle list */
     wf_m         *all;       /* under sched.lock: all Ms */
     void         *sigstack;
@@ -303,8 +308,11 @@ void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
 bool  wf_work_anywhere(void); /* in the global queue or a ring */
 void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
 bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
-bool  wf_p_retake(wf_p *pp); /* the same, and passes it on: it lies idle or gets another M */
-int64_t wf_p_cpu(wf_p *pp); /* CPU time, ns, of the M that holds pp in other code; else -1 */
+/* The same, and passes it on: it lies idle or gets another M.  Where the M only computes it
+ * keeps its P rather than that a thread over the cap is made. */
+bool  wf_p_retake(wf_p *pp, bool computes);
+/* CPU time, ns, of the M that holds pp in other code, and its thread; else -1. */
+int64_t wf_p_cpu(wf_p *pp, int *tid);
 bool  wf_p_lend(wf_p *pp, wf_g *seen); /* its runnext, if it still is `seen` and its M is outside */
 
 /* ---- The global queue (global.c) ----------------------------------------------- */

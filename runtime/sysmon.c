@@ -34,11 +34,12 @@ struct seen {
     bool  work;
 };
 
-/* Since when a P has neither switched nor begun or ended a block. */
+/* Since when a P has the same M, and has neither switched nor begun or ended a block. */
 struct stall {
     AO_t    changes;
     int64_t since;
-    int64_t cpu, cpu_at; /* its M's CPU time at the last look, and when that was; -1: unknown */
+    int64_t cpu_first, cpu, cpu_at; /* its M's CPU time at the first and the last look, and when
+                                       that was; -1: unknown */
 };
 
 static struct {
@@ -104,40 +105,48 @@ static void look_at(int i, int64_t now)
         wf_wakep();
 }
 
-/* Its M blocks, or computes as fast as it gets the CPU? */
-static bool stands_still(wf_p *pp, struct stall *st, int64_t now)
+static void begin_stall(struct stall *st, AO_t changes, int64_t now)
 {
-    int64_t cpu = wf_p_cpu(pp);
+    *st = (struct stall){ .changes = changes, .since = now, .cpu_first = -1, .cpu = -1 };
+}
+
+/* Looks at the CPU clock of pp's M: does it block?  One that could run, and does not get the
+ * CPU, does not: another thread would only take more of it away. */
+static bool blocks_untold(wf_p *pp, struct stall *st, int64_t now)
+{
+    int     tid = 0;
+    int64_t cpu = wf_p_cpu(pp, &tid);
     bool    still = cpu >= 0 && st->cpu >= 0 && cpu - st->cpu < (now - st->cpu_at) / 8;
+    st->cpu_first = st->cpu_first < 0 ? cpu : st->cpu_first;
     st->cpu = cpu;
     st->cpu_at = now;
-    return still;
+    return still && wf_thread_sleeps(tid);
 }
 
 /*
  * Takes the P of an M that has been in other code since the last look and blocks there, or
- * that has computed for HOG_NS without a switch.  While another P idles nobody waits for
- * this one; then only a P whose M blocks for HOG_NS is taken, so that all Ps can be idle and
- * sysmon asleep beside it.
+ * that has computed for HOG_NS without a switch: of its own CPU time, else on a busy machine
+ * thread after thread would be made for Ps whose Ms had no time to get anywhere.  While
+ * another P idles nobody waits for this one; then only a P whose M blocks for HOG_NS is
+ * taken, so that all Ps can be idle and sysmon asleep beside it.
  */
 static void look_for_stall(int i, int64_t now)
 {
     wf_p         *pp = S.ps[i];
     struct stall *st = &mon.stalls[i];
     AO_t          blocks = AO_load(&pp->blocks);
-    AO_t          changes = AO_load(&pp->tick) + blocks;
+    AO_t          changes = AO_load(&pp->tick) + blocks + AO_load(&pp->owners);
     if (changes != st->changes || AO_load(&pp->status) == WF_P_IDLE) {
-        *st = (struct stall){ .changes = changes, .since = now, .cpu = -1 };
+        begin_stall(st, changes, now);
         return;
     }
-    bool is_long = now - st->since >= HOG_NS;
     bool spare = AO_load(&S.n_idle_p) > 0;
-    if (spare && !is_long)
+    if (spare && now - st->since < HOG_NS)
         return;
-    bool blocked = blocks % 2 || stands_still(pp, st, now);
-    if (blocked || (is_long && !spare))
-        if (wf_p_retake(pp))
-            *st = (struct stall){ .changes = changes, .since = now, .cpu = -1 };
+    bool blocked = blocks % 2 || blocks_untold(pp, st, now);
+    bool hogged = !spare && st->cpu >= 0 && st->cpu - st->cpu_first >= HOG_NS;
+    if ((blocked || hogged) && wf_p_retake(pp, !blocked))
+        begin_stall(st, changes, now);
 }
 
 /* Nobody needs a look at pp soon: it idles, or has switched and polled since the last one. */

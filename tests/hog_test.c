@@ -5,6 +5,7 @@
  * that nobody needs any more end.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -160,6 +161,56 @@ static int nappers(void *arg)
 Test(hog, they_come_and_go_beside_a_conversation, .timeout = 60)
 {
     run_on_all(nappers, NULL);
+}
+
+/* ---- Many that compute ------------------------------------------------------------------------------ */
+
+static int64_t cpu_time(void)
+{
+    struct timespec t;
+
+    check_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
+    return t.tv_sec * WEFT_S + t.tv_nsec;
+}
+
+static void computes_a_while(void *arg)
+{
+    for (int64_t end = cpu_time() + 20 * WEFT_MS; cpu_time() < end;)
+        ;
+    weft_waitgroup_done(arg);
+}
+
+/* A P is passed on for the CPU time that its M had, not for what it waited for: so those that
+ * compute do not all begin, and need a thread each, before the first of them end. */
+static int few_threads_compute(void *arg)
+{
+    long       many = test_scaled(150), most = *(long *)arg;
+    weft_stats s;
+
+    weft_waitgroup_add(&all, many);
+    for (long i = 0; i < many; i++)
+        check_eq(weft_go(computes_a_while, &all, 0), 0);
+    while (weft_waitgroup_wait(&all, weft_after(5 * WEFT_MS)) == -ETIMEDOUT) {
+        weft_stats_read(&s);
+        check(s.threads <= (uint64_t)most);
+    }
+    return 0;
+}
+
+Test(hog, many_that_compute_need_few_threads, .timeout = 60)
+{
+    long most = 40;
+
+    run_on(2, few_threads_compute, &most);
+}
+
+/* At the cap they share the threads that there are. */
+Test(hog, the_cap_on_threads_does_not_end_those_that_compute, .timeout = 60)
+{
+    weft_options opt = { .procs = 2, .max_threads = 3 };
+    long         most = 3;
+
+    cr_assert_eq(weft_run(&opt, few_threads_compute, &most), 0);
 }
 
 /* ---- The stop ------------------------------------------------------------------------------------------ */

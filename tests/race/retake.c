@@ -29,7 +29,7 @@ static void *attacker(void *arg)
         if (!wf_sched_hold())
             break;
         unsigned i = test_random(&random) % (unsigned)wf_the_sched.procs;
-        if (wf_p_retake(wf_the_sched.ps[i]))
+        if (wf_p_retake(wf_the_sched.ps[i], false))
             atomic_fetch_add(&taken, 1);
         wf_sched_release();
         struct timespec t = { .tv_nsec = test_random(&random) % 8 ? 0 : 30000 };
