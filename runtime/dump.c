@@ -182,10 +182,13 @@ int weft_dump(int fd)
 
 static volatile AO_t asked; /* set by the handler, cleared by sysmon */
 
+enum { SIGNALS = 65 };
+
 static struct {
     wf_lock          lock;
-    int              signo; /* under lock; 0: none */
-    struct sigaction old;   /* under lock */
+    bool             set[SIGNALS]; /* under lock */
+    struct sigaction old[SIGNALS]; /* under lock: the action before */
+    bool             by_run;       /* under lock: SIGQUIT, for this run */
 } on;
 
 static void handler(int signo)
@@ -217,20 +220,37 @@ static void look(void)
         pthread_detach(thread);
 }
 
+/* Under the lock. */
+static int set(int signo)
+{
+    struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART | SA_ONSTACK };
+    sigfillset(&sa.sa_mask);
+    if (signo < 1 || signo >= SIGNALS)
+        return -EINVAL;
+    if (on.set[signo])
+        return 0;
+    if (sigaction(signo, &sa, &on.old[signo]) != 0)
+        return -EINVAL; /* SIGKILL, SIGSTOP, libc's own */
+    on.set[signo] = true;
+    return 0;
+}
+
+/* Under the lock. */
+static void unset(int signo)
+{
+    if (on.set[signo])
+        sigaction(signo, &on.old[signo], NULL);
+    on.set[signo] = false;
+}
+
 int weft_dump_on(int signo)
 {
-    struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART | SA_ONSTACK }, old;
-    int              r = 0;
-    sigfillset(&sa.sa_mask);
+    int r = 0;
     wf_lock_acquire(&on.lock);
-    if (signo != 0 && sigaction(signo, &sa, &old) != 0)
-        r = -errno;
-    if (r == 0 && on.signo != 0 && on.signo != signo)
-        sigaction(on.signo, &on.old, NULL);
-    if (r == 0 && on.signo != signo) {
-        on.signo = signo;
-        on.old = old;
-    }
+    if (signo != 0)
+        r = set(signo);
+    for (int i = 1; i < SIGNALS && signo == 0; i++)
+        unset(i);
     wf_lock_release(&on.lock);
     return r;
 }
@@ -238,7 +258,20 @@ int weft_dump_on(int signo)
 void wf_dump_start(void)
 {
     const char *env = getenv("WEFT_DUMP");
+    AO_store(&asked, 0); /* of a time when none ran */
     wf_sysmon_set_hook(WF_HOOK_DUMP, look);
-    if (env && strcmp(env, "1") == 0)
-        weft_dump_on(SIGQUIT);
+    if (!env || strcmp(env, "1") != 0)
+        return;
+    wf_lock_acquire(&on.lock);
+    on.by_run = !on.set[SIGQUIT] && set(SIGQUIT) == 0;
+    wf_lock_release(&on.lock);
+}
+
+void wf_dump_stop(void)
+{
+    wf_lock_acquire(&on.lock);
+    if (on.by_run)
+        unset(SIGQUIT);
+    on.by_run = false;
+    wf_lock_release(&on.lock);
 }

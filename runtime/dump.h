@@ -7,5 +7,6 @@
 
 /* Of weft_run: looks at $WEFT_DUMP. */
 void wf_dump_start(void);
+void wf_dump_stop(void); /* SIGQUIT has its former action again */
 
 #endif

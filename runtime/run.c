@@ -218,6 +218,7 @@ static void finish(int64_t stop_ns)
         if (wf_p_free_hook)
             wf_p_free_hook(S.ps[i]);
     wf_netpoll_end();
+    wf_dump_stop();
     wf_fault_stop();
     wf_proc_free(gone);
 }

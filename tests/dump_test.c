@@ -458,6 +458,20 @@ static int by_environment(void *arg)
     return 0;
 }
 
+/* A signal of the program's own beside that of the environment, which ends with the run. */
+static int by_both(void *arg)
+{
+    int usr1 = SIGUSR1;
+
+    setenv("WEFT_DUMP", "1", 1);
+    check_eq(weft_dump_on(SIGUSR1), 0);
+    run_on(1, says_it, &usr1);
+    run_on(1, says_it, arg);
+    kill(getpid(), SIGUSR1); /* nothing runs: nothing to tell, now or in the next run */
+    kill(getpid(), SIGQUIT);
+    return 0;
+}
+
 static int by_call(void *arg)
 {
     int usr1 = SIGUSR1;
@@ -477,6 +491,8 @@ Test(dump, is_made_by_a_signal_that_was_asked_for, .timeout = 60)
     const struct child *c = child_run(by_environment, &quit);
 
     cr_assert(c->signal == 0 && c->status == 0 && c->n == 0, "signal %d: %s", c->signal, c->text);
+    c = child_run(by_both, &quit);
+    cr_assert(c->signal == SIGQUIT && c->n == 0, "signal %d: %s", c->signal, c->text);
     c = child_run(by_call, &quit);
     cr_assert(c->signal == SIGUSR1 && c->n == 0, "signal %d: %s", c->signal, c->text);
 }
