@@ -251,7 +251,7 @@ static int many_alike(void *arg)
     check_eq(weft_go_with(&named, receives, arg, 0), 0);
     let_others_park();
     const char *text = dumped();
-    must_have(text, "weft ", ": 102 coroutines, of which 101 wait, 0 are runnable, 1 run");
+    must_have(text, "weft ", ": 102 coroutines: 101 waiting, 0 runnable, 1 running");
     must_have(text, "101 coroutines wait to receive:", "");
     must_have(text, "    2-101 for ", "; started in many_alike at ");
     must_have(text, "    102 (the odd one) for ", "; started in many_alike at ");
@@ -411,7 +411,7 @@ Test(dump, answers_an_error)
 
 static void *dumps_on_a_thread(void *arg)
 {
-    await(has_line(dumped(), "of which 1 wait,", " 0 run")); /* as main has come so far */
+    await(has_line(dumped(), ": 1 waiting,", " 0 running")); /* as main has come so far */
     check_eq(weft_chan_close(empty), 0);
     return arg;
 }
