@@ -117,6 +117,8 @@ struct job {
     int result;
 };
 
+/* The runtime is held, and let go before anything is written: whoever reads slowly does not
+ * keep weft_run from returning. */
 static int write_dump(int fd)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* libdw is not ours */
@@ -133,8 +135,12 @@ static int write_dump(int fd)
         r = wf_roll_print(&c, &o);
     wf_census_close(&c);
     pthread_mutex_unlock(&one_at_a_time);
+    wf_sched_release();
     int flushed = wf_out_flush(&o);
-    wf_stack_report_write(fd);
+    if (wf_sched_hold()) {
+        wf_stack_report_write(fd);
+        wf_sched_release();
+    }
     return r < 0 ? r : flushed;
 }
 
@@ -169,12 +175,12 @@ int weft_dump(int fd)
     if (!wf_sched_hold())
         return -ESRCH;
     int r = start(&thread, dump_main, &job);
-    if (r == 0) {
-        pthread_join(thread, NULL);
-        r = job.result;
+    if (r != 0) {
+        wf_sched_release();
+        return r;
     }
-    wf_sched_release();
-    return r;
+    pthread_join(thread, NULL);
+    return job.result;
 }
 
 /* ---- By a signal --------------------------------------------------------------------------- */
@@ -201,10 +207,8 @@ static void *asked_main(void *arg)
 {
     (void)arg;
     wf_helper_begin();
-    if (wf_sched_hold()) {
+    if (wf_sched_hold())
         write_dump(STDERR_FILENO);
-        wf_sched_release();
-    }
     wf_helper_end();
     return NULL;
 }

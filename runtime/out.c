@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * out.c - text to a descriptor, gathered.  Blocks its thread where the descriptor does;
- * one that is set to non-blocking is waited for, but not for ever.
+ * out.c - text to a descriptor, gathered in memory until it is flushed, so that nothing
+ * waits for the descriptor before that.  Then it blocks its thread where the descriptor
+ * does; one that is set to non-blocking is waited for, but not for ever.
  */
 #include "out.h"
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LINE_MOST = 2048, WAIT_MS = 5000 };
@@ -29,6 +31,19 @@ static void write_all(wf_out *o)
     o->n = 0;
 }
 
+static bool grow(wf_out *o)
+{
+    size_t room = o->room ? 2 * o->room : 2 * LINE_MOST;
+    char  *text = realloc(o->text, room);
+    if (!text) {
+        o->error = -ENOMEM;
+        return false;
+    }
+    o->text = text;
+    o->room = room;
+    return true;
+}
+
 void wf_out_print(wf_out *o, const char *format, ...)
 {
     char    line[LINE_MOST];
@@ -37,8 +52,8 @@ void wf_out_print(wf_out *o, const char *format, ...)
     int len = vsnprintf(line, sizeof line, format, ap);
     va_end(ap);
     size_t n = len < 0 ? 0 : (size_t)len < sizeof line ? (size_t)len : sizeof line - 1;
-    if (o->n + n > sizeof o->text)
-        write_all(o);
+    if (o->n + n > o->room && !grow(o))
+        return;
     memcpy(o->text + o->n, line, n);
     o->n += n;
 }
@@ -46,5 +61,8 @@ void wf_out_print(wf_out *o, const char *format, ...)
 int wf_out_flush(wf_out *o)
 {
     write_all(o);
+    free(o->text);
+    o->text = NULL;
+    o->room = 0;
     return o->error;
 }

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -407,6 +408,52 @@ Test(dump, answers_an_error)
     run_on(1, to_a_bad_descriptor, NULL);
     cr_assert_eq(weft_dump_on(SIGKILL), -EINVAL);
     cr_assert_eq(weft_dump_on(0), 0);
+}
+
+/* A dump into a pipe that nobody reads does not keep the runtime from its end. */
+static int stalled[2];
+
+static void *dumps_into_a_full_pipe(void *arg)
+{
+    check_eq(weft_dump(stalled[1]), 0);
+    return arg;
+}
+
+static void waits_on_a_channel_of_its_own(void *arg)
+{
+    weft_chan *c = weft_chan_new(1, 0);
+    char       v;
+
+    check_eq(weft_chan_recv(c, &v), -ECANCELED);
+    weft_chan_unref(c);
+    check(arg == NULL);
+}
+
+static int dumped_slowly(void *arg)
+{
+    for (int i = 0; i < 300; i++) /* a line each: more than the pipe takes */
+        check_eq(weft_go(waits_on_a_channel_of_its_own, NULL, 0), 0);
+    check_eq(weft_sleep(WEFT_MS), 0);
+    check_eq(pthread_create(arg, NULL, dumps_into_a_full_pipe, NULL), 0);
+    struct pollfd p = { stalled[0], POLLIN, 0 };
+    while (poll(&p, 1, 0) == 0) /* it has begun to write */
+        check_eq(weft_sleep(WEFT_MS), 0);
+    return 0;
+}
+
+Test(dump, one_that_nobody_reads_does_not_hold_up_the_end, .timeout = 60)
+{
+    pthread_t thread;
+    char      text[4096];
+
+    cr_assert_eq(pipe(stalled), 0);
+    cr_assert_gt(fcntl(stalled[1], F_SETPIPE_SZ, 4096), 0);
+    run_on(2, dumped_slowly, &thread);
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        struct pollfd p = { stalled[0], POLLIN, 0 };
+        if (poll(&p, 1, 10) == 1)
+            cr_assert_gt(read(stalled[0], text, sizeof text), 0);
+    }
 }
 
 static void *dumps_on_a_thread(void *arg)
