@@ -110,14 +110,13 @@ static void begin_stall(struct stall *st, AO_t changes, int64_t now)
     *st = (struct stall){ .changes = changes, .since = now, .cpu_first = -1, .cpu = -1 };
 }
 
-/* Looks at the CPU clock of pp's M, and where that stands still, or is seen for the first
- * time, at the thread's state: does it block?  One that could run, and does not get the CPU,
- * does not: another thread would only take more of it away. */
+/* Looks at the CPU clock of pp's M: does it block?  One that could run, and does not get the
+ * CPU, does not: another thread would only take more of it away. */
 static bool blocks_untold(wf_p *pp, struct stall *st, int64_t now)
 {
     int     tid = 0;
     int64_t cpu = wf_p_cpu(pp, &tid);
-    bool    still = cpu >= 0 && (st->cpu < 0 || cpu - st->cpu < (now - st->cpu_at) / 8);
+    bool    still = cpu >= 0 && st->cpu >= 0 && cpu - st->cpu < (now - st->cpu_at) / 8;
     st->cpu_first = st->cpu_first < 0 ? cpu : st->cpu_first;
     st->cpu = cpu;
     st->cpu_at = now;
