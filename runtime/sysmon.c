@@ -5,7 +5,8 @@
  * for long without a switch, memory after a burst.
  *
  * It looks every TICK while Ps run, seldomer while all of them switch and poll by
- * themselves and after a quiet time, and sleeps for good while all Ps idle and nothing is left to give back.  Handshake of that sleep:
+ * themselves and after a quiet time, and sleeps for good while all Ps idle and nothing is
+ * left to give back.  Handshake of that sleep:
  *   sysmon           sysmon_asleep = 1; fence; are all Ps still idle?  else awake again
  *   who runs a P     n_idle_p - 1 (full); sysmon_asleep?  then wake it (idle.c: watch)
  * so at least one sees the other, and a P never runs unwatched.
@@ -232,7 +233,7 @@ static void tick(int64_t now)
         look_for_stall(i, now);
         steady = steady && is_steady(i, now);
     }
-    mon.steady = steady ? mon.steady + 1 : 0;
+    mon.steady = !steady ? 0 : mon.steady < CALM_RARE ? mon.steady + 1 : CALM_RARE;
     if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))
         wf_wakep();
     if (!all_idle())
