@@ -6,7 +6,7 @@
  * the enqueueing if none is ready, are one moment for everybody else.  Among the ready
  * cases one is chosen evenly.  The locks are freed once the token is parked, the last of
  * the order first, so that the first one, which the woken G takes first, goes last:
- * whoever frees it touches this G's stack no more.
+ * whoever frees it touches this G's stack no more (tests/model/select.pml).
  */
 #include "chan.h"
 #include "look.h"
