@@ -33,6 +33,8 @@ typedef struct wf_g wf_g;
  *                                        lander runs the G again
  *   PARKED   FIRED    wf_token_fire      the waker must make the G runnable
  *   ARMED    FIRED    wf_token_withdraw  the G itself decides not to wait
+ *   FIRED    PARKED   wf_token_show      the lander, of a wait that it alone publishes,
+ *                                        after this: plain store with release
  *   ARMED    PARKED   wf_token_guard     the G itself, guarded: under the guard, which is
  *                                        freed once its registers are saved: plain store
  *   PARKED   FIRED    wf_token_take      an event, guarded: under the guard: plain store
@@ -228,6 +230,21 @@ static inline bool wf_token_park(wf_g *gp, AO_t armed)
     wf_assert((armed & WF_TOKEN_STATE_MASK) == WF_ARMED);
     /* full: pairs with wf_token_fire; the saved registers are seen by who fires */
     return AO_compare_and_swap_full(&gp->token, armed, armed - WF_ARMED + WF_PARKED);
+}
+
+/* By the G itself: the token of its next wait as the lander is to show it. */
+static inline AO_t wf_token_next(const wf_g *gp, AO_t uncancellable)
+{
+    AO_t old = AO_load(&gp->token);
+    wf_assert((old & WF_TOKEN_STATE_MASK) == WF_FIRED);
+    return ((old & WF_TICKET_MASK) + 0x100) | uncancellable | WF_PARKED;
+}
+
+/* By the lander: nobody knows of the wait, nor fires what is FIRED. */
+static inline void wf_token_show(wf_g *gp, AO_t parked)
+{
+    /* release: the saved registers are seen by a canceller, who asks nobody where to look */
+    AO_store_release(&gp->token, parked);
 }
 
 enum wf_fire { WF_LOST, WF_WON, WF_WON_PARKED };

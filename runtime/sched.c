@@ -174,19 +174,40 @@ static inline bool park_token(wf_m *mp, wf_g *prev, AO_t armed)
     return parked;
 }
 
+/* Ends prev's wait t, if it goes on. */
+static inline void end_wait(wf_m *mp, wf_g *prev, wf_ticket t, enum wf_reason reason)
+{
+    if (wf_token_fire(prev, t, reason) == WF_WON_PARKED)
+        push_left(mp, prev);
+}
+
+/* The token was parked; then came a read-modify-write. */
+static inline void look_at_flag(wf_m *mp, wf_g *prev, AO_t token)
+{
+    if (token & WF_TOKEN_UNCANCELLABLE)
+        return;
+    wf_fence_after_rmw(); /* pairs with the canceller's: flag, then token */
+    if (WF_UNLIKELY((AO_t)AO_char_load(&prev->cancel) | AO_load(&wf_the_sched.stopping)))
+        end_wait(mp, prev, token & WF_TICKET_MASK, WF_CANCEL);
+}
+
 static void commit_park(wf_m *mp, wf_g *prev)
 {
     AO_t armed = mp->commit_token;
-    if (!park_token(mp, prev, armed)) {
+    if (park_token(mp, prev, armed))
+        look_at_flag(mp, prev, armed);
+    else
         push_left(mp, prev);
-        return;
-    }
-    if (armed & WF_TOKEN_UNCANCELLABLE)
-        return;
-    wf_fence_after_rmw(); /* pairs with the canceller's: flag, then token */
-    if (WF_UNLIKELY((AO_t)AO_char_load(&prev->cancel) | AO_load(&wf_the_sched.stopping)) &&
-        wf_token_fire(prev, armed & WF_TICKET_MASK, WF_CANCEL) == WF_WON_PARKED)
-        push_left(mp, prev);
+}
+
+static void commit_publish(wf_m *mp, wf_g *prev)
+{
+    AO_t token = mp->commit_token;
+    wf_token_show(prev, token);
+    if (mp->commit_fn(prev, mp->commit_arg))
+        look_at_flag(mp, prev, token);
+    else
+        end_wait(mp, prev, token & WF_TICKET_MASK, WF_EVENT); /* else a canceller was first */
 }
 
 static inline void commit(wf_m *mp, wf_g *prev)
@@ -199,6 +220,9 @@ static inline void commit(wf_m *mp, wf_g *prev)
         break;
     case WF_COMMIT_GUARDED: /* from here on prev may be gone */
         wf_spin_release(mp->commit_arg);
+        break;
+    case WF_COMMIT_PUBLISH:
+        commit_publish(mp, prev);
         break;
     case WF_COMMIT_YIELD:
         push_left(mp, prev);
@@ -306,6 +330,14 @@ wf_m *wf_park_guarded(wf_m *mp, wf_spin *guard)
 {
     mp->commit_arg = guard;
     return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_GUARDED);
+}
+
+wf_m *wf_park_publish(wf_m *mp, AO_t parked, bool (*publish)(wf_g *gp, void *arg), void *arg)
+{
+    mp->commit_token = parked;
+    mp->commit_fn = publish;
+    mp->commit_arg = arg;
+    return leave_to(mp, mp->gp, pick(mp->pp), WF_COMMIT_PUBLISH);
 }
 
 wf_m *wf_yield(wf_m *mp)

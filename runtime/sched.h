@@ -93,6 +93,7 @@ enum wf_commit {
     WF_COMMIT_NONE,
     WF_COMMIT_PARK,
     WF_COMMIT_GUARDED,
+    WF_COMMIT_PUBLISH,
     WF_COMMIT_YIELD,
     WF_COMMIT_EXIT,
     WF_COMMIT_GLOBAL
@@ -243,6 +244,9 @@ wf_m *wf_park(wf_m *mp, AO_t armed, bool (*commit)(wf_g *gp, void *arg), void *a
 wf_m *wf_park_then(wf_m *mp, AO_t armed, void (*after)(void *arg), void *arg);
 /* The same for a guarded wait: the lander frees the guard.  It always leaves. */
 wf_m *wf_park_guarded(wf_m *mp, wf_spin *guard);
+/* The same for a wait that only the lander publishes: it stores the token `parked`, then
+ * calls publish(arg); false: there is nothing to wait for.  It always leaves. */
+wf_m *wf_park_publish(wf_m *mp, AO_t parked, bool (*publish)(wf_g *gp, void *arg), void *arg);
 wf_m *wf_yield(wf_m *mp);
 /* The current G ends.  Returns only when the G is started again, as another. */
 wf_m *wf_exit(wf_m *mp);

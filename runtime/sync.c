@@ -104,8 +104,8 @@ static void relax(int *spins)
         wf_cpu_relax();
 }
 
-/* 1: gp is in the chain; 0: the count is zero, there is nothing to wait for. */
-static int chain_in(volatile AO_t *word, wf_g *gp, wf_ticket t)
+/* False: the count is zero, there is nothing to wait for. */
+static bool chain_in(volatile AO_t *word, wf_g *gp)
 {
     int spins = 0;
     for (;;) {
@@ -115,11 +115,10 @@ static int chain_in(volatile AO_t *word, wf_g *gp, wf_ticket t)
             continue;
         }
         if (count_of(old) == 0)
-            return 0;
-        AO_store(&gp->wait_ticket, t);
+            return false;
         gp->wait_next = old & INDEX_MASK ? wf_g_at((unsigned)(old & INDEX_MASK)) : NULL;
         if (AO_compare_and_swap_full(word, old, (old & ~INDEX_MASK) | gp->index))
-            return 1;
+            return true;
     }
 }
 
@@ -169,24 +168,48 @@ static void chain_out(volatile AO_t *word, wf_g *gp)
     }
 }
 
+/* By the lander.  The 0 lets go of gp, and of the waitgroup, which a G that was cancelled
+ * meanwhile may then leave. */
+static bool publish(wf_g *gp, void *word)
+{
+    bool in = chain_in(word, gp);
+    if (!in)
+        AO_store_release(&gp->wait_ticket, 0); /* pairs with chain_out's acquire */
+    return in;
+}
+
+/* The count was not zero just now. */
+static int wait_for_zero(wf_m **mp, volatile AO_t *word, weft_time deadline)
+{
+    wf_what what = wf_for(WF_FOR_WAITGROUP, (const void *)word);
+    wf_g   *gp = (*mp)->gp;
+    AO_t    why = WF_EVENT;
+    if (deadline == WEFT_FOREVER) {
+        AO_t parked = wf_token_next(gp, gp->shield ? WF_TOKEN_UNCANCELLABLE : 0);
+        AO_store(&gp->wait_ticket, parked & WF_TICKET_MASK);
+        why = wf_wait_publish(mp, parked, what, publish, (void *)word);
+    } else {
+        wf_ticket t = wf_wait_arm(*mp);
+        AO_store(&gp->wait_ticket, t);
+        if (chain_in(word, gp))
+            why = wf_wait(mp, t, deadline, what);
+        else
+            wf_wait_abandon(*mp, t);
+    }
+    if (why != WF_EVENT)
+        chain_out(word, gp);
+    return wf_reason_error((enum wf_reason)why);
+}
+
 int weft_waitgroup_wait(weft_waitgroup *wg, weft_time deadline)
 {
     volatile AO_t *word = word_of(wg);
     wf_m          *mp = wf_enter("weft_waitgroup_wait");
     int            r = 0;
-    if (wf_g_cancelled(mp->gp)) {
+    if (wf_g_cancelled(mp->gp))
         r = -ECANCELED;
-    } else if (AO_load_acquire(word) != 0) { /* pairs with the CAS in add */
-        wf_ticket t = wf_wait_arm(mp);
-        if (!chain_in(word, mp->gp, t)) {
-            wf_wait_abandon(mp, t);
-        } else {
-            r = wf_reason_error(
-                wf_wait(&mp, t, deadline, wf_for(WF_FOR_WAITGROUP, (const void *)word)));
-            if (r != 0)
-                chain_out(word, mp->gp);
-        }
-    }
+    else if (AO_load_acquire(word) != 0) /* pairs with the CAS in add */
+        r = wait_for_zero(&mp, word, deadline);
     wf_leave(mp);
     return r;
 }

@@ -123,6 +123,15 @@ enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what 
     return end(gp, timer);
 }
 
+enum wf_reason wf_wait_publish(wf_m **mp, AO_t parked, wf_what what,
+                               bool (*publish)(wf_g *gp, void *arg), void *arg)
+{
+    wf_g *gp = (*mp)->gp;
+    tell(gp, what);
+    *mp = wf_park_publish(*mp, parked, publish, arg);
+    return end(gp, false);
+}
+
 enum wf_reason wf_wait_guarded(wf_m **mp, wf_spin *guard, wf_what what)
 {
     wf_g *gp = (*mp)->gp;
@@ -192,7 +201,7 @@ bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
     if (WF_UNLIKELY(!mp || !(outside ? (void *)mp->gp : (void *)mp->pp)))
         return wake_foreign(gp, t, reason) != WF_LOST; /* or between block_enter and leave */
     if (outside)
-        wf_enter("a wake-up");
+        wf_enter_as(mp);
     enum wf_fire how = fire(gp, t, reason);
     if (how == WF_WON_PARKED)
         wf_ready(mp, gp);

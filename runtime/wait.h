@@ -52,6 +52,14 @@ enum wf_reason wf_wait_commit(wf_m **mp, wf_ticket t, weft_time deadline, wf_wha
 enum wf_reason wf_wait_then(wf_m **mp, wf_ticket t, weft_time deadline, wf_what what,
                             void (*after)(void *arg), void *arg);
 
+/*
+ * A wait without a deadline as the token `parked` (wf_token_next), which publish(gp, arg)
+ * shows to wakers when the G has been left; false: there is nothing to wait for.  One that
+ * is cancelled may be back before publish has done so: it must await that, and take itself
+ * out of where it was shown.
+ */
+enum wf_reason wf_wait_publish(wf_m **mp, AO_t parked, wf_what what,
+                               bool (*publish)(wf_g *gp, void *arg), void *arg);
 
 /*
  * A guarded wait (g.h), without a deadline, which the G published under `guard`; frees it.

@@ -4,9 +4,10 @@
  *
  * Models wf_token_arm, wf_token_park and wf_token_fire; a deadline that has passed before
  * the wait; commit_park with its look at the cancel flag, by a lander for each wait, which
- * may be late and see the G in its next one; a canceller; and with THEN wf_wait_then, whose
- * lock the lander frees.  A waker knows the number that was published to it and comes as
- * late as it likes.
+ * may be late and see the G in its next one; a canceller; with THEN wf_wait_then, whose
+ * lock the lander frees; and with PUBLISH wf_wait_publish, where the lander shows the token
+ * and then the wait, or finds that there is nothing to wait for.  A waker knows the number
+ * that was published to it and comes as late as it likes.
  *
  * Bounds: WAITS waits one after the other; an event for each (not with NO_EVENT) and a timer
  * that may come (with TIMER); one cancellation; with SHIELD the last wait is uncancellable.
@@ -20,6 +21,9 @@
  * run: cancel   -DWAITS=2 -DTIMER -DNO_EVENT
  * run: then     -DWAITS=2 -DTIMER -DTHEN
  * run: buffers  -DWAITS=2 -DNO_EVENT -DTSO
+ * run: publish  -DWAITS=3 -DPUBLISH
+ * run: publish_shield  -DWAITS=2 -DPUBLISH -DSHIELD
+ * run: publish_buffers -DWAITS=2 -DPUBLISH -DNO_EVENT -DTSO
  * fault: FAULT_commit_unsaved   | the token is parked before the registers are saved
  * fault: FAULT_no_number        | a waker fires whatever wait there is
  * fault: FAULT_two_runnable     | a waker makes runnable what was armed only
@@ -27,6 +31,10 @@
  * fault: FAULT_no_cancel_look -DWAITS=2 -DNO_EVENT | the lander does not look at the flag
  * fault: FAULT_token_first -DWAITS=2 -DNO_EVENT | the canceller fires before it sets the flag
  * fault: FAULT_no_fence -DWAITS=2 -DNO_EVENT -DTSO | the canceller's, before it looks at the token
+ * fault: FAULT_publish_first -DWAITS=2 -DPUBLISH -DSHIELD | the wait is shown before its token
+ * fault: FAULT_publish_runs -DWAITS=2 -DPUBLISH | where there is none, the lander asks no token
+ * fault: FAULT_publish_blind -DWAITS=2 -DPUBLISH -DNO_EVENT | it does not look at the flag
+ * fault: FAULT_publish_fence -DWAITS=2 -DPUBLISH -DNO_EVENT -DTSO | no fence before that look
  * fault: FAULT_free_first -DWAITS=2 -DTIMER -DTHEN | the lock is freed before it parks
  */
 #define NPROC  5
@@ -62,6 +70,7 @@ byte published;   /* the last wait that was shown to wakers */
 bool left[WAITS + 1];
 bool shielded[WAITS + 1];
 bool locked;      /* by THEN */
+bool told[WAITS + 1]; /* the lander has published the wait, or declined */
 
 /* Who shows a G in a queue has shown what it wrote before. */
 inline make_runnable()
@@ -128,6 +137,38 @@ inline look_at_flag()
     fi
 }
 
+#ifdef PUBLISH
+/* commit_publish */
+proctype lander(byte me, n)
+{
+    byte old, how;
+    bool ok;
+
+end:
+    left[n];
+#ifdef FAULT_publish_first
+    published = n;
+#endif
+    store(TOKEN, WORD_OF(n, shielded[n], 0, PARKED));
+#ifndef FAULT_publish_fence
+    FENCE; /* of the CAS that publishes */
+#endif
+    if
+    :: atomic { published = n; told[n] = true }
+#ifndef FAULT_publish_blind
+        look_at_flag()
+#endif
+        skip
+    :: told[n] = true; /* the CAS found that there is nothing to wait for */
+#ifdef FAULT_publish_runs
+        make_runnable()
+#else
+        fire(n, EVENT, how);
+        ready_if_parked()
+#endif
+    fi
+}
+#else
 /* commit_park, on the M that the G has left; the G may be elsewhere before it ends. */
 proctype lander(byte me, n)
 {
@@ -162,6 +203,7 @@ end:
         skip
     fi
 }
+#endif
 
 inline park()
 {
@@ -192,6 +234,10 @@ proctype coroutine(byte me)
         :: LOAD(CANCEL) && !shielded[n] -> goto cancelled
         :: else
         fi;
+#ifdef PUBLISH
+        park();
+        told[n]; /* chain_out, where it was cancelled */
+#else
         store(TOKEN, WORD_OF(n, shielded[n], 0, ARMED));
 #ifdef THEN
         atomic { !locked -> locked = true }
@@ -212,6 +258,7 @@ proctype coroutine(byte me)
 #endif
             skip
         fi;
+#endif
         assert(NUMBER(LOAD(TOKEN)) == n && STATE(LOAD(TOKEN)) == FIRED)
     }
 cancelled:

@@ -2,14 +2,15 @@
 /*
  * waitgroup.pml - the waitgroup's one word and its chain: runtime/sync.c.
  *
- * Models weft_waitgroup_done and fire_chain, chain_in, without, unlock, chain_out and
- * weft_waitgroup_wait, each load and compare-and-swap as one step; the fields of a waiter
- * (wait_next, wait_ticket) are words.  The token is park.pml's: here one CAS decides
- * between the event and the deadline, and a waker needs its ticket.
+ * Models weft_waitgroup_done and fire_chain, chain_in, without, unlock, chain_out,
+ * publish and wait_for_zero, each load and compare-and-swap as one step; the fields of a
+ * waiter (wait_next, wait_ticket) are words.  The token is park.pml's: here one CAS decides
+ * between the event and an early end, and a waker needs its ticket.
  *
  * Bounds: WAITERS waiters, each waits ROUNDS times on the same waitgroup, the first
- * DEADLINES of them with a deadline that may pass at any time; COUNT calls of done by as many
- * threads.  The memory is freed as soon as the count is zero and every wait has returned.
+ * DEADLINES of them with a deadline that may pass at any time; the others' waits are
+ * published by landers, and the last CANCELS of them may be cancelled at any time after
+ * that began; COUNT calls of done by as many threads.  The memory is freed as soon as the count is zero and every wait has returned.
  * Properties: nobody touches the waitgroup after that (assertion); a waiter's fields are its
  * own again when its wait returns, and nobody follows them after (assertions); a wait
  * returns 0 only if the count is zero (assertion); everybody returns (invalid end state).
@@ -18,13 +19,20 @@
  * run: again  -DWAITERS=2 -DDEADLINES=1 -DROUNDS=2 -DCOUNT=1
  * run: count  -DWAITERS=2 -DDEADLINES=1 -DROUNDS=1 -DCOUNT=2
  * run: three  -DWAITERS=3 -DDEADLINES=1 -DROUNDS=1 -DCOUNT=1
+ * run: lander -DWAITERS=2 -DDEADLINES=0 -DCANCELS=1 -DROUNDS=2 -DCOUNT=1
+ * run: both   -DWAITERS=2 -DDEADLINES=1 -DCANCELS=1 -DROUNDS=1 -DCOUNT=1
  * fault: FAULT_touch_after_zero | done looks at the word again after it made it zero
  * fault: FAULT_ignores_locked -DWAITERS=3 -DDEADLINES=1 -DROUNDS=1 -DCOUNT=1 | chain_in
  * fault: FAULT_not_let_go       | chain_out returns before the chain has let go of its G
  * fault: FAULT_unlock_forgets -DWAITERS=2 -DDEADLINES=1 -DROUNDS=1 -DCOUNT=1 | the rest
  * fault: FAULT_next_late -DWAITERS=2 -DDEADLINES=1 -DROUNDS=2 -DCOUNT=1 | after it let go
  * fault: FAULT_zero_frees_lock  | done fires the chain though it is locked
+ * fault: FAULT_lander_early -DWAITERS=1 -DDEADLINES=0 -DCANCELS=1 -DROUNDS=1 -DCOUNT=1 | lets go
+ * fault: FAULT_ticket_late -DWAITERS=2 -DDEADLINES=0 -DCANCELS=1 -DROUNDS=1 -DCOUNT=1 | by publish
  */
+#ifndef CANCELS
+#define CANCELS 0
+#endif
 #define LOCKED  8
 #define CHAIN(w) ((w) % 8)  /* the newest waiter, 1 and up; 0: none */
 #define ONE     16
@@ -38,6 +46,7 @@ byte wait_ticket[WAITERS + 1];
 byte waiting[WAITERS + 1];   /* the token: the number of a wait that goes on, or 0 */
 bool fired[WAITERS + 1];
 bool in_use[WAITERS + 1];    /* the fields belong to the chain */
+byte landing[WAITERS + 1];   /* the wait that the lander is to publish */
 
 /* Each look at the word is a touch. */
 inline load(to_)
@@ -144,7 +153,6 @@ inline chain_in()
             :: COUNT_OF(old) == 0 -> ok = false; break
             :: else
             fi;
-            wait_ticket[me] = n;
             wait_next[me] = CHAIN(old);
             atomic {
                 cas_word(old, (old & ~7) | me, ok);
@@ -236,6 +244,37 @@ inline chain_out()
     ok = false
 }
 
+/* commit_publish and publish: the G has been left */
+proctype lander(byte me)
+{
+    byte n, old;
+    bool ok;
+
+end:
+    do
+    :: atomic { landing[me] > n -> n = landing[me] }
+        waiting[me] = n;
+#ifdef FAULT_ticket_late
+        wait_ticket[me] = n;
+#endif
+#ifdef FAULT_lander_early
+        wait_ticket[me] = 0;
+#endif
+        chain_in();
+        if
+        :: !ok ->
+            wait_ticket[me] = 0;
+            d_step {
+                if
+                :: waiting[me] == n -> waiting[me] = 0; fired[me] = true
+                :: else
+                fi
+            }
+        :: else -> ok = false
+        fi
+    od
+}
+
 proctype waiter(byte me)
 {
     byte n, old, i, gp, t, rest;
@@ -247,15 +286,23 @@ proctype waiter(byte me)
         :: old == 0 -> goto next
         :: else
         fi;
-        atomic { waiting[me] = n; fired[me] = false }
-        chain_in();
+#ifndef FAULT_ticket_late
+        wait_ticket[me] = n;
+#endif
         if
-        :: !ok -> waiting[me] = 0; goto next /* the count is zero */
-        :: else -> ok = false
+        :: me > DEADLINES -> atomic { fired[me] = false; landing[me] = n }
+        :: else ->
+            atomic { waiting[me] = n; fired[me] = false }
+            chain_in();
+            if
+            :: !ok -> waiting[me] = 0; goto next /* the count is zero */
+            :: else -> ok = false
+            fi
         fi;
         if
         :: fired[me] -> ok = true
-        :: atomic { me <= DEADLINES && waiting[me] == n -> waiting[me] = 0 }
+        :: atomic { (me <= DEADLINES || me > WAITERS - CANCELS) && waiting[me] == n ->
+                    waiting[me] = 0 }
         fi;
         if
         :: ok -> ok = false; assert(COUNT_OF(word) == 0 && !in_use[me])
@@ -275,7 +322,11 @@ init
             run worker()
         }
         for (i : 1 .. WAITERS) {
-            run waiter(i)
+            run waiter(i);
+            if
+            :: i > DEADLINES -> run lander(i)
+            :: else
+            fi
         }
         i = 0
     }
