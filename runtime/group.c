@@ -7,7 +7,7 @@
  * memory cannot go, before.  The last member to end detaches the group: it must lock the
  * parent before the child, so it lets the child go in between; `detaching` keeps it the
  * only one, and what keeps the parent alive is that the child still counts in it.
- * A wait returns 0 only of a group that is empty and detached.
+ * A wait returns 0 only of a group that is empty and detached (tests/model/group.pml).
  *
  * Locks: parent before child.
  */
