@@ -31,7 +31,7 @@
 
 #define STARVING_NS (1 * WEFT_MS)
 
-enum { SPINS = 40 };
+enum { PAUSES_FIRST = 16, PAUSES_LAST = 64 };
 
 static volatile AO_t *word_of(weft_mutex *m)
 {
@@ -64,15 +64,17 @@ static inline bool try_lock(volatile AO_t *word, AO_t clear)
     return !(w & LOCKED) && AO_compare_and_swap_full(word, w, (w | LOCKED) & ~clear);
 }
 
-/* The holder may run on another P and be done at once. */
+/* The holder may run on another P and be done at once.  Each look takes the line from it,
+ * which costs it more than these pauses: so they are few, and ever longer apart. */
 static bool try_for_a_moment(volatile AO_t *word)
 {
     if (wf_the_sched.procs == 1)
         return try_lock(word, 0);
-    for (int i = 0; i < SPINS; i++) {
+    for (int pauses = PAUSES_FIRST; pauses <= PAUSES_LAST; pauses *= 2) {
         if (try_lock(word, 0))
             return true;
-        wf_cpu_relax();
+        for (int i = 0; i < pauses; i++)
+            wf_cpu_relax();
     }
     return false;
 }
