@@ -77,8 +77,8 @@ static wf_g *take_ring(wf_p *pp)
 
 /*
  * The oldest entry is due now and then, lest runnext and newer starts starve it: at once
- * if it has run before; if all the ring has never run, only when it has waited for long,
- * since a tree of starts wants its oldest, largest part last.
+ * unless all the ring is a tree of starts; then only when it has waited for long, since
+ * such a tree wants its oldest, largest part last.
  */
 static bool oldest_is_due(wf_p *pp)
 {

@@ -6,9 +6,11 @@
  * thieves take single Gs from the head.  What does not fit goes to the global queue,
  * which is the scheduler's.  Nothing ever waits for room.
  *
- * Order: runnext first; then, if the newest entries were just started and have never
- * run, the newest of them (so that a tree of starts is walked depth first, on few and
- * warm stacks); otherwise the oldest.  Thieves take the oldest, which in a tree is the
+ * Order: runnext first; then, if the newest entries belong to a tree of starts, the newest
+ * of them (so that it is walked depth first, on few and warm stacks); otherwise the oldest.
+ * Those are the ones that have never run, and the one that a start turned out of runnext:
+ * a parent whose children have ended, which taken as the oldest would let all that is
+ * older run first, and park in turn.  Thieves take the oldest, which in a tree is the
  * largest piece of work.
  *
  * The ring is the work-stealing deque of D. Chase and Y. Lev, "Dynamic circular
@@ -46,7 +48,7 @@ typedef struct wf_runq {
     volatile AO_t head WF_ALIGNED;
     volatile AO_t tail;
     volatile AO_t next;  /* runnext: wf_g * or 0; owner, or who the P is lent to */
-    unsigned      fresh; /* owner: how many of the newest entries have never run */
+    unsigned      fresh; /* owner: how many of the newest entries are of a tree of starts */
     bool          solo;  /* fixed: there are no thieves, so no fences are needed */
     volatile AO_t slots[WF_RUNQ_SIZE] WF_ALIGNED;
 } wf_runq;
@@ -74,14 +76,15 @@ static inline bool wf_runq_advance(wf_runq *q, AO_t head, AO_t n)
     return AO_compare_and_swap_full(&q->head, head, head + n); /* pairs with itself */
 }
 
-/* Owner.  False: full; the caller spills (wf_runq_spill) and pushes again. */
-static inline bool wf_runq_push(wf_runq *q, wf_g *gp)
+/* Owner; newest_first: part of a tree of starts.  False: full; the caller spills
+ * (wf_runq_spill) and pushes again. */
+static inline bool wf_runq_push(wf_runq *q, wf_g *gp, bool newest_first)
 {
     AO_t tail = AO_load(&q->tail);
     AO_t head = AO_load_acquire(&q->head); /* pairs with wf_runq_advance: the slot was read */
     if (tail - head >= WF_RUNQ_SIZE)
         return false;
-    q->fresh = gp->fresh ? q->fresh + 1 : 0; /* before a thief can have it */
+    q->fresh = newest_first ? q->fresh + 1 : 0; /* before a thief can have it */
     AO_store(&q->slots[tail & WF_RUNQ_MASK], (AO_t)gp);
     AO_store_release(&q->tail, tail + 1); /* pairs with the acquire in wf_runq_steal */
     return true;

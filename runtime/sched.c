@@ -99,11 +99,16 @@ static WF_NOINLINE void spill(wf_p *pp)
         wf_global_push_list(&half);
 }
 
-static inline void push(wf_p *pp, wf_g *gp)
+static inline void push_as(wf_p *pp, wf_g *gp, bool newest_first)
 {
     wf_assert(pp->m == wf_m_self()); /* only the owner pushes */
-    while (WF_UNLIKELY(!wf_runq_push(&pp->runq, gp)))
+    while (WF_UNLIKELY(!wf_runq_push(&pp->runq, gp, newest_first)))
         spill(pp);
+}
+
+static inline void push(wf_p *pp, wf_g *gp)
+{
+    push_as(pp, gp, gp->fresh);
 }
 
 void wf_ready(wf_m *mp, wf_g *gp)
@@ -111,7 +116,7 @@ void wf_ready(wf_m *mp, wf_g *gp)
     wf_p *pp = mp->pp;
     wf_g *kicked = wf_runq_swap_next(&pp->runq, gp);
     if (kicked)
-        push(pp, kicked);
+        push_as(pp, kicked, kicked->fresh | gp->fresh);
     if (pp->runq.solo)
         return;
     if (kicked)

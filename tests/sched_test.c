@@ -72,6 +72,52 @@ Test(sched, those_that_yield_take_turns)
     run_on(1, turns, NULL);
 }
 
+/* ---- A tree of starts is walked depth first ------------------------------------------------------- */
+
+static weft_waitgroup children;
+
+static void notes(void *arg)
+{
+    order[atomic_fetch_add(&n, 1)] = *(long *)arg;
+    weft_waitgroup_done(&all);
+}
+
+static void waits_for_children(void *arg)
+{
+    check_eq(weft_waitgroup_wait(&children, WEFT_FOREVER), 0);
+    notes(arg);
+}
+
+static void ends_the_wait_and_starts(void *arg)
+{
+    weft_waitgroup_done(&children);
+    check_eq(weft_go(notes, arg, sizeof(long)), 0);
+    weft_waitgroup_done(&all);
+}
+
+/* The parent is woken, and then turned out of runnext by a start: it must not fall behind what
+ * was there before it, or a tree of starts opens all its branches. */
+static int parent_first(void *arg)
+{
+    long first = 1, parent = 2, older = 3;
+
+    weft_waitgroup_add(&children, 1);
+    weft_waitgroup_add(&all, 4);
+    check_eq(weft_go(waits_for_children, &parent, sizeof parent), 0);
+    weft_yield(); /* it waits */
+    check_eq(weft_go(notes, &older, sizeof older), 0);
+    check_eq(weft_go(ends_the_wait_and_starts, &first, sizeof first), 0);
+    check_eq(weft_waitgroup_wait(&all, WEFT_FOREVER), 0);
+    for (long i = 0; i < 3; i++)
+        check_eq(order[i], i + 1);
+    return arg != NULL;
+}
+
+Test(sched, a_parent_runs_before_starts_older_than_its_wake_up)
+{
+    run_on(1, parent_first, NULL);
+}
+
 /* ---- As many run at once as there are Ps ----------------------------------------------------------- */
 
 static void meets_the_others(void *arg)

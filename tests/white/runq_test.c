@@ -30,7 +30,7 @@ static wf_runq *fresh_queue(bool solo)
 static void push_many(wf_runq *q, int from, int n)
 {
     for (int i = from; i < from + n; i++)
-        cr_assert(wf_runq_push(q, &gs[i]));
+        cr_assert(wf_runq_push(q, &gs[i], gs[i].fresh));
 }
 
 static long index_of(const wf_g *gp)
@@ -113,7 +113,7 @@ Test(runq, a_full_ring_refuses_and_spills_its_oldest_half_in_order)
         wf_runq *q = fresh_queue(solo);
         wf_glist half;
         push_many(q, 0, SIZE);
-        cr_assert_not(wf_runq_push(q, &gs[SIZE]));
+        cr_assert_not(wf_runq_push(q, &gs[SIZE], false));
         cr_assert_eq(wf_runq_len(q), SIZE);
         wf_glist_init(&half);
         cr_assert_eq(wf_runq_spill(q, &half), SIZE / 2);
@@ -121,7 +121,7 @@ Test(runq, a_full_ring_refuses_and_spills_its_oldest_half_in_order)
         for (int i = 0; i < SIZE / 2; i++)
             cr_assert_eq(index_of(wf_glist_pop(&half)), i);
         push_many(q, SIZE, SIZE / 2);
-        cr_assert_not(wf_runq_push(q, &gs[SIZE]));
+        cr_assert_not(wf_runq_push(q, &gs[SIZE], false));
         for (int i = SIZE / 2; i < SIZE + SIZE / 2; i++)
             cr_assert_eq(index_of(wf_runq_pop(q)), i);
     }
@@ -170,7 +170,7 @@ static void model_push(wf_runq *q, struct model *m, unsigned random)
     long g = m->free[m->n_free - 1];
 
     gs[g].fresh = random / 16 % 2;
-    cr_assert_eq(wf_runq_push(q, &gs[g]), m->n < SIZE);
+    cr_assert_eq(wf_runq_push(q, &gs[g], gs[g].fresh), m->n < SIZE);
     if (m->n < SIZE) {
         m->n_free--;
         m->entries[m->n++] = g;
@@ -256,7 +256,7 @@ static void put(wf_g *gp)
 {
     wf_glist half;
 
-    while (!wf_runq_push(&queue, gp)) {
+    while (!wf_runq_push(&queue, gp, gp->fresh)) {
         wf_glist_init(&half);
         wf_runq_spill(&queue, &half);
         for (wf_g *one; (one = wf_glist_pop(&half));)
