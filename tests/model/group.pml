@@ -11,8 +11,9 @@
  * The root starts a member of group P, the owner of group C, which starts C1 and C2 in C and
  * waits for them; the root waits for P.  C1 and C2 end at once, but for the one that PARKS
  * names, which waits for what never comes; SHIELD names a G whose waits are uncancellable, and
- * for C2 the event comes then.  All members end with an error of their own.  Memory goes when the wait for a group has returned, and
- * with CANCEL, where anybody cancels P at any time, not before that call has.
+ * for C2 the event comes then.  All members end with an error of their own.  Memory goes when
+ * the wait for a group has returned, and with CANCEL, where anybody cancels P at any time, not
+ * before that call has.
  *
  * Bounds: two groups, one in the other, three members; with DEADLINE the owner's first wait
  * has a deadline, which may pass at any time.
