@@ -97,6 +97,17 @@ void wf_census_close(wf_census *c)
     free(c->all);
 }
 
+static int compare_index(const void *key, const void *one)
+{
+    unsigned a = *(const unsigned *)key, b = ((const wf_one *)one)->seen.gp->index;
+    return a < b ? -1 : a > b;
+}
+
+wf_one *wf_census_of(const wf_census *c, const wf_g *gp) /* all: as wf_g_each goes, by index */
+{
+    return gp ? bsearch(&gp->index, c->all, c->n, sizeof *c->all, compare_index) : NULL;
+}
+
 /* ---- Who waits for whom -------------------------------------------------------------- */
 
 wf_one *wf_census_holder(const wf_census *c, uint64_t who)

@@ -28,6 +28,8 @@ typedef struct wf_census {
 int  wf_census_take(wf_census *c);
 void wf_census_close(wf_census *c);
 
+/* gp as it was; NULL: it did not live.  Fast. */
+wf_one *wf_census_of(const wf_census *c, const wf_g *gp);
 /* Whose stack a wf_who names; NULL: nobody's that lives. */
 wf_one *wf_census_holder(const wf_census *c, uint64_t who);
 /* Where it took what it holds; NULL: not known. */

@@ -34,18 +34,10 @@ struct threads {
     int        all, in_block;
 };
 
-static wf_one *one_of(wf_census *c, const wf_g *gp)
-{
-    for (size_t i = 0; gp && i < c->n; i++)
-        if (c->all[i].seen.gp == gp)
-            return &c->all[i];
-    return NULL;
-}
-
 /* Where the G of this M runs, as far as it still does: the copy may be torn. */
 static void note(wf_census *c, const wf_m *copy)
 {
-    wf_one *one = one_of(c, copy->blocked ? copy->blocked : copy->gp);
+    wf_one *one = wf_census_of(c, copy->blocked ? copy->blocked : copy->gp);
     if (!one || one->seen.doing != WF_RUNS)
         return;
     if (copy->blocked)
@@ -217,6 +209,7 @@ static void *asked_main(void *arg)
 static void look(void)
 {
     pthread_t thread;
+    /* full: pairs with the store in handler; a signal that comes after it asks for another */
     if (!AO_load(&asked) || !AO_compare_and_swap_full(&asked, 1, 0))
         return;
     if (start(&thread, asked_main, NULL) == 0)
