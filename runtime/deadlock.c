@@ -55,6 +55,7 @@ static __attribute__((no_sanitize_thread, noinline)) enum wf_wait_kind kind_of(c
 static void count_one(wf_g *gp, void *arg)
 {
     struct count *n = arg;
+    /* acquire: pairs with set_alive in coroutine.c */
     if (n->other || AO_char_load_acquire(&gp->state) != WF_G_ALIVE)
         return;
     AO_t token = AO_load_acquire(&gp->token); /* pairs with wf_token_park */

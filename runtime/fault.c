@@ -69,6 +69,7 @@ static void handler(int signo, siginfo_t *info, void *context)
         chain(signo, info, context, signo == SIGBUS ? &old_bus : &old_segv);
         return;
     }
+    /* full: pairs with itself; nobody clears it */
     while (AO_test_and_set_full(&reporting) == AO_TS_SET)
         pause(); /* another thread's overflow ends the process just now */
     wf_overflow_report(s.found, context);

@@ -323,9 +323,9 @@ static inline void *wf_turn_begin(wf_g *gp)
 {
     void *fctx = gp->fctx;
     gp->fctx = NULL;
-    wf_fence_stores(); /* both pair with the looks of who copies (snapshot.c) */
+    wf_fence_stores(); /* pairs with the looks of who copies (snapshot.c) */
     AO_int_store(&gp->turns, AO_int_load(&gp->turns) + 1);
-    wf_fence_stores();
+    wf_fence_stores(); /* the same */
     return fctx;
 }
 

@@ -27,7 +27,7 @@ void wf_global_push_list(wf_glist *list)
 static wf_g *global_pop(void)
 {
     wf_g *gp = wf_glist_pop(&S.global);
-    AO_store_release(&S.n_global, (AO_t)S.global.n);
+    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
     return gp;
 }
 

@@ -42,7 +42,7 @@ static wf_p *idle_take(void)
         AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
         if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
             wf_clock_set(wf_now());
-        AO_store_release(&pp->status, WF_P_RUNNING);
+        AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with nothing: under the lock */
     }
     return pp;
 }
@@ -71,7 +71,7 @@ static bool take(wf_p *pp, AO_t to)
     if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, WF_GRIP_TAKING))
         return false;
     wf_membarrier(); /* pairs with the compiler barrier in wf_enter */
-    if (AO_load_acquire(&mp->inside))
+    if (AO_load_acquire(&mp->inside)) /* pairs with wf_leave */
         to = WF_GRIP_HELD;
     /* full: pairs with wf_enter_slow; fails if the owner came inside meanwhile */
     return AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, to) && to != WF_GRIP_HELD;
@@ -349,7 +349,7 @@ static bool poll_return(wf_m *mp, bool work)
         pp = idle_take();
     }
     S.poller = NULL;
-    AO_store_release(&S.poll_state, WF_POLL_DOZING);
+    AO_store_release(&S.poll_state, WF_POLL_DOZING); /* as in wf_go_idle */
     mp->pp = pp;
     if (pp)
         wf_own(mp, pp);
@@ -420,7 +420,7 @@ static void withdraw(wf_m *mp)
     wf_p *pp = mp->nextp;
     if (S.poller == mp) {
         S.poller = NULL;
-        AO_store_release(&S.poll_state, WF_POLL_DOZING);
+        AO_store_release(&S.poll_state, WF_POLL_DOZING); /* as in wf_go_idle */
     } else if (!pp) {
         leave_idle(mp);
     }
@@ -458,7 +458,7 @@ void wf_go_idle(wf_m *mp)
     if (block) {
         S.poller = mp;
         AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
-        AO_store_release(&S.poll_state, WF_POLL_BLOCKED);
+        AO_store_release(&S.poll_state, WF_POLL_BLOCKED); /* pairs with looks without the lock */
     } else {
         join_idle(mp);
     }
@@ -466,7 +466,7 @@ void wf_go_idle(wf_m *mp)
     if (was_spinning) {
         if (for_nothing)
             AO_store(&S.futile, 1);
-        AO_store_release(&S.n_spinning, 0);
+        AO_store_release(&S.n_spinning, 0); /* the fence is what orders it */
     }
     wf_fence(); /* pairs with wake_for_ring's in sched.c */
     if (wf_work_anywhere())

@@ -25,7 +25,7 @@ struct values {
 int weft_local_new(weft_local *out, void (*destroy)(void *value))
 {
     for (;;) {
-        AO_t n = AO_load_acquire(&keys.n);
+        AO_t n = AO_load_acquire(&keys.n); /* pairs with the release below */
         if (n == KEYS)
             return -ENOMEM;
         static wf_lock lock;

@@ -42,7 +42,7 @@ bool wf_sched_hold(void)
 
 void wf_sched_release(void)
 {
-    AO_fetch_and_add_full(&S.gate, (AO_t)-2);
+    AO_fetch_and_add_full(&S.gate, (AO_t)-2); /* pairs with the load in gate_close */
 }
 
 void wf_sched_open(void)
@@ -54,8 +54,9 @@ static void gate_close(void)
 {
     if (!(AO_load(&S.gate) & 1))
         return; /* it was never opened: the first M could not be made */
-    AO_fetch_and_add_full(&S.gate, (AO_t)-1);
-    while (AO_load_acquire(&S.gate) != 0) /* holders are short: they start or wake one G */
+    AO_fetch_and_add_full(&S.gate, (AO_t)-1); /* pairs with the CAS in wf_sched_hold */
+    /* Holders are short: they start or wake one G.  Acquire: pairs with wf_sched_release. */
+    while (AO_load_acquire(&S.gate) != 0)
         sched_yield();
 }
 
@@ -172,7 +173,7 @@ int wf_m_launch(wf_m *mp)
 /* All ends before all starts: what happens meanwhile can only make it too many. */
 uint64_t wf_live(void)
 {
-    AO_t finished = AO_load_acquire(&S.n_finished); /* pairs with the counting of ends */
+    AO_t finished = AO_load_acquire(&S.n_finished); /* both pair with the counting of ends */
     for (int i = 0; i < S.procs; i++)
         finished += AO_load_acquire(&S.ps[i]->n_finished);
     AO_t started = AO_load(&S.n_started);
@@ -195,7 +196,7 @@ void wf_live_changed(void)
 bool wf_wait_live(int64_t deadline)
 {
     for (;;) {
-        unsigned seen = AO_int_load_acquire(&S.exit_word);
+        unsigned seen = AO_int_load_acquire(&S.exit_word); /* pairs with wf_live_changed's */
         if (wf_live() == 0)
             return true;
         if (wf_futex_wait(&S.exit_word, seen, deadline) != 0)
@@ -296,7 +297,8 @@ static bool all_gone(bool take, bool *abandoned)
     for (wf_m *mp = S.all_m; mp; mp = mp->all) {
         if (mp->exited)
             continue;
-        /* The grip first: with it lost and, later, outside, it will not touch anything more. */
+        /* The grip first: with it lost and, later, outside, it will not touch anything more.
+         * Pairs with take in idle.c and with wf_leave. */
         bool gone = AO_load_acquire(&mp->grip) == WF_GRIP_LOST && !AO_load_acquire(&mp->inside);
         mp->zombie = gone;
         *abandoned = *abandoned || gone;
@@ -329,7 +331,7 @@ static bool wait_exits(void)
     int64_t start = wf_now();
     bool    abandoned = false;
     for (;;) {
-        unsigned seen = AO_int_load_acquire(&S.exit_word);
+        unsigned seen = AO_int_load_acquire(&S.exit_word); /* pairs with m_ended's */
         int64_t  now = wf_now();
         wake_all();
         wf_lock_acquire(&S.lock);
@@ -362,7 +364,7 @@ int wf_proc_first(void)
     wf_p *pp = S.idle_p;
     S.idle_p = pp->link;
     AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
-    AO_store_release(&pp->status, WF_P_RUNNING);
+    AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with nothing: under the lock */
     wf_m *mp = wf_m_new_locked(pp, false);
     wf_lock_release(&S.lock);
     wf_sysmon_wake();
@@ -378,7 +380,7 @@ bool wf_proc_stop(void)
 {
     gate_close();
     AO_store_release(&S.stopped, 1); /* pairs with the looks under the lock */
-    wf_fence();
+    wf_fence(); /* pairs with wf_futex_wait's, of the Ms that wait_exits wakes */
     bool clean = wait_exits();
     for (int i = 0; i < S.procs; i++)
         wf_g_flush(S.ps[i]);

@@ -42,7 +42,7 @@ static void handler(int signo)
 static AO_t take_pending(void)
 {
     AO_t p = AO_load(&pending);
-    while (p && !AO_compare_and_swap_full(&pending, p, 0))
+    while (p && !AO_compare_and_swap_full(&pending, p, 0)) /* pairs with the OR in handler */
         p = AO_load(&pending);
     return p;
 }

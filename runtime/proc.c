@@ -257,7 +257,7 @@ static wf_g *find_elsewhere(wf_m *mp)
 static void stop_spinning(wf_m *mp)
 {
     mp->spinning = mp->woken = false;
-    AO_store_release(&S.n_spinning, 0);
+    AO_store_release(&S.n_spinning, 0); /* the fence is what orders it */
     wf_fence(); /* pairs with a producer's, which saw the spinner and woke nobody */
     if (AO_load(&S.n_idle_p) && wf_work_anywhere())
         wf_wakep();

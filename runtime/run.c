@@ -270,7 +270,7 @@ int weft_run(const weft_options *opt, int (*fn)(void *arg), void *arg)
         finish(r != 0 ? -1 : opt ? opt->stop_ns : 0);
         r = r == 0 ? call.result : r;
     }
-    AO_store_release(&running, 0);
+    AO_store_release(&running, 0); /* pairs with the CAS above */
     return r;
 }
 

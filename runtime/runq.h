@@ -134,7 +134,7 @@ static inline wf_g *wf_runq_pop_tail(wf_runq *q)
         if (!wf_runq_advance(q, head, 1))
             gp = NULL;
     }
-    AO_store_release(&q->tail, tail + 1); /* empty again: tail == head */
+    AO_store_release(&q->tail, tail + 1); /* empty again: tail == head; pairs with thieves' */
     return gp;
 }
 
@@ -178,6 +178,7 @@ static inline void wf_runq_near(const wf_runq *q)
 
 static inline unsigned wf_runq_len(const wf_runq *q)
 {
+    /* pair with nothing: a number that was true once */
     intptr_t n = (intptr_t)(AO_load_acquire(&q->tail) - AO_load_acquire(&q->head));
     return n > 0 ? (unsigned)n : 0;
 }
