@@ -17,7 +17,6 @@
 #include "epoll.h"
 #include "sched.h"
 
-#include <string.h>
 
 #define S                wf_the_sched
 #define POLLED_LATELY_NS (1 * WEFT_MS)
@@ -135,6 +134,26 @@ bool wf_p_lend(wf_p *pp, wf_g *seen)
 
 /* ---- Waking ------------------------------------------------------------------------ */
 
+/* Under sched.lock: an M can be had for a P. */
+static bool can_hand(void)
+{
+    return S.idle_m || (S.poller && !S.poller->nextp) || wf_m_possible();
+}
+
+/* Its thread could not be made, or there was no memory for it: pp idles after all, beside the
+ * work that somebody wanted done. */
+static WF_COLD void take_back(wf_p *pp, wf_m *mp, bool spinning, int error)
+{
+    wf_lock_acquire(&S.lock);
+    int beside = wf_m_undo_locked(mp);
+    idle_push(pp);
+    if (spinning)
+        AO_store_release(&S.n_spinning, 0); /* as in wf_wakep */
+    wf_lock_release(&S.lock);
+    if (beside > 0)
+        wf_m_say_short(beside, error);
+}
+
 /* Under sched.lock, which it releases: gives pp, no longer idle, to an M. */
 static void hand(wf_p *pp, bool spinning)
 {
@@ -149,11 +168,9 @@ static void hand(wf_p *pp, bool spinning)
     } else {
         mp = wf_m_new_locked(pp, spinning);
         wf_lock_release(&S.lock);
-        int r = wf_m_launch(mp);
+        int r = mp ? wf_m_launch(mp) : -ENOMEM;
         if (r != 0)
-            wf_die("no thread can be created beside %d: %s; raise the limit of processes "
-                   "(ulimit -u) or of memory",
-                   S.n_threads - S.n_exited - 1, strerror(-r));
+            take_back(pp, mp, spinning, r);
         watch();
         return;
     }
@@ -176,13 +193,14 @@ void wf_wakep(void)
     if (!AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* at most one */
         return;
     wf_lock_acquire(&S.lock);
-    wf_p *pp = AO_load(&S.stopped) ? NULL : idle_take();
+    wf_p *pp = AO_load(&S.stopped) || !can_hand() ? NULL : idle_take();
     if (pp) {
         hand(pp, true);
         return;
     }
-    /* All Ps run, and each looks before it idles.  Under the lock: who sees a P that
-     * idles after this must not see a spinner that has given up before it. */
+    /* All Ps run, and each looks before it idles; or there is no thread for one, and sysmon
+     * tries again.  Under the lock: who sees a P that idles after this must not see a spinner
+     * that has given up before it. */
     AO_store_release(&S.n_spinning, 0);
     wf_lock_release(&S.lock);
 }
@@ -204,7 +222,7 @@ static void pass_on(wf_p *pp)
     bool work = S.global.n > 0 || !wf_runq_empty(&pp->runq);
     bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs - 1;
     AO_fetch_and_add_full(&S.n_handoffs, 1);
-    if (!AO_load(&S.stopped) && (work || (last && !S.poller))) {
+    if (!AO_load(&S.stopped) && (work || (last && !S.poller)) && can_hand()) {
         hand(pp, false);
         return;
     }
@@ -225,7 +243,8 @@ void wf_handoff(wf_m *mp)
 
 static bool needs_thread(void)
 {
-    return !S.idle_m && !S.poller && S.n_threads - S.n_exited >= S.max_threads;
+    return !S.idle_m && !S.poller &&
+           (S.n_threads - S.n_exited >= S.max_threads || !wf_m_possible());
 }
 
 bool wf_p_retake(wf_p *pp, bool computes)

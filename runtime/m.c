@@ -16,12 +16,14 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define S             wf_the_sched
 #define TAKE_AFTER_NS (20 * WEFT_MS)
+#define RETRY_NS      (10 * WEFT_MS)
 
 enum { M_STACK_BYTES = 512 * 1024 };
 
@@ -91,13 +93,19 @@ static void m_ended(wf_m *mp)
     wf_futex_wake(&S.exit_word, 1);
 }
 
-static void forget(wf_m *mp)
+/* Under sched.lock. */
+static void unlink_m(wf_m *mp)
 {
-    wf_lock_acquire(&S.lock);
     wf_m **at = &S.all_m;
     while (*at != mp)
         at = &(*at)->all;
     *at = mp->all;
+}
+
+static void forget(wf_m *mp)
+{
+    wf_lock_acquire(&S.lock);
+    unlink_m(mp);
     wf_lock_release(&S.lock);
     free(mp);
 }
@@ -142,7 +150,7 @@ wf_m *wf_m_new_locked(wf_p *pp, bool spinning)
                S.max_threads);
     wf_m *mp = aligned_alloc(WF_CACHELINE, sizeof *mp);
     if (!mp)
-        wf_die("no memory for another thread (%d run)", S.n_threads - S.n_exited);
+        return NULL;
     memset(mp, 0, sizeof *mp);
     AO_store(&mp->inside, 1); /* from its birth: its P cannot be taken before it runs */
     mp->pp = pp;
@@ -165,7 +173,43 @@ int wf_m_launch(wf_m *mp)
     pthread_attr_setsigmask_np(&attr, &m_signals);
     int r = pthread_create(&thread, &attr, m_main, mp);
     pthread_attr_destroy(&attr);
+    if (r == 0 && AO_load(&S.short_until))
+        AO_store(&S.short_until, 0);
     return -r;
+}
+
+/*
+ * Where a thread cannot be made its P idles, and the run goes on with the threads there are:
+ * they look at all queues before they sleep.  Should all of them block, sysmon stays awake,
+ * polls, and has it tried again for what waits (sysmon.c).
+ */
+void wf_m_say_short(int beside, int error)
+{
+    char line[256];
+    int  n = snprintf(line, sizeof line,
+                      "weft: no thread can be created beside %d: %s; the run goes on with those, and "
+                      "tries again; raise the limit of processes (ulimit -u) or of memory\n",
+                      beside, strerror(-error));
+    wf_write_stderr(line, (size_t)n);
+}
+
+int wf_m_undo_locked(wf_m *mp)
+{
+    if (mp) {
+        unlink_m(mp);
+        S.n_threads--;
+        free(mp);
+    }
+    AO_store(&S.short_until, (AO_t)(wf_now() + RETRY_NS));
+    bool said = S.short_said;
+    S.short_said = true;
+    return said ? 0 : S.n_threads - S.n_exited;
+}
+
+bool wf_m_possible(void)
+{
+    int64_t until = (int64_t)AO_load(&S.short_until);
+    return until == 0 || wf_now() >= until;
 }
 
 /* ---- Counting --------------------------------------------------------------------------- */
@@ -368,7 +412,7 @@ int wf_proc_first(void)
     wf_m *mp = wf_m_new_locked(pp, false);
     wf_lock_release(&S.lock);
     wf_sysmon_wake();
-    int r = wf_m_launch(mp);
+    int r = mp ? wf_m_launch(mp) : -ENOMEM;
     if (r != 0) {
         S.all_m = NULL;
         free(mp);

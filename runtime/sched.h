@@ -168,6 +168,8 @@ typedef struct wf_sched {
     int      n_threads;       /* under lock */
     int      n_exited;        /* under lock: of n_threads */
     int      max_threads;     /* fixed */
+    bool     short_said;      /* under lock: that a thread could not be made */
+    volatile AO_t short_until; /* atomic; the last one could not: when to try again; else 0 */
     volatile AO_t n_parks, n_wakes, n_handoffs; /* counters, atomic adds */
     volatile AO_t n_started, n_finished;        /* by threads without a P */
     volatile AO_t n_polls, n_poll_events;       /* by threads without a P */
@@ -337,8 +339,12 @@ WF_COLD void wf_unpin_ended(wf_m *mp);
 
 /* ---- Threads and the life of the runtime (m.c) --------------------------------- */
 
-wf_m *wf_m_new_locked(wf_p *pp, bool spinning); /* under sched.lock: dies over the cap */
+wf_m *wf_m_new_locked(wf_p *pp, bool spinning); /* under sched.lock; NULL: no memory */
 int   wf_m_launch(wf_m *mp);                    /* its thread; after the lock is released */
+/* Under sched.lock: one that was not launched.  Beside how many threads, if it is to be said. */
+int   wf_m_undo_locked(wf_m *mp);
+void  wf_m_say_short(int beside, int error);
+bool  wf_m_possible(void);                      /* the last was, or it is time to try again */
 int   wf_proc_start(int procs, int max_threads);
 int   wf_proc_first(void); /* the first M */
 void  wf_sched_open(void); /* threads that are no Ms may start and wake coroutines now */

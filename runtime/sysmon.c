@@ -236,7 +236,7 @@ static void tick(int64_t now)
     mon.steady = !steady ? 0 : mon.steady < CALM_RARE ? mon.steady + 1 : CALM_RARE;
     if (AO_load(&S.n_global) && AO_load(&S.n_idle_p))
         wf_wakep();
-    if (!all_idle())
+    if (!all_idle() || AO_load(&S.short_until))
         poll_for_others(now);
     if (now >= mon.trim_at) {
         wf_g_trim();
@@ -248,6 +248,8 @@ static void tick(int64_t now)
 static bool may_sleep(void)
 {
     bool (*look_on)(void) = (bool (*)(void))AO_load_acquire(&sleep_hook); /* pairs with its set */
+    if (AO_load(&S.short_until) && AO_load(&S.poll_state) != WF_POLL_BLOCKED)
+        return false; /* all threads may block, and no other can be made: nobody else polls */
     return mon.quiet > QUIET_SLEEP && !(look_on && look_on());
 }
 

@@ -8,7 +8,8 @@
  * so is a section under sched.lock, which begins and ends with an empty store buffer.
  * A coroutine starts others, ends, computes for ever or blocks.  Not modelled: sysmon,
  * so nothing that is lost here is found again; runnext, which is sysmon's; the poller
- * (poller.pml), whose M here dozes like all; the order of the rings (runq.pml).
+ * (poller.pml), whose M here dozes like all; the order of the rings (runq.pml); threads that
+ * cannot be made, which are sysmon's too.
  *
  * Bounds: PS Ps, MS Ms (threads not born yet count as idle), STARTS coroutines started by
  * others, FOREIGN ones started by a thread without a P, ENDS that end, BLOCKS blocking
