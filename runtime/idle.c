@@ -116,11 +116,7 @@ bool wf_p_acquire(wf_m *mp)
     return pp != NULL;
 }
 
-/*
- * Why a thief does not simply take runnext by CAS: then its owner needs one for each set
- * and take, four for each start and join, 20 ns; so rare a theft can pay for it all.
- */
-bool wf_p_lend(wf_p *pp, wf_g *seen)
+bool wf_p_lend(wf_p *pp, AO_t seen)
 {
     if (!wf_lock_try(&S.lock)) /* busy: somebody wakes or goes idle; there is a next round */
         return false;

@@ -17,14 +17,15 @@
 #define S               wf_the_sched
 #define SPIN_NS         (30 * WEFT_US)
 #define OLDEST_WAITS_NS (10 * WEFT_MS)
+#define NEXT_GRACE_NS   (2 * WEFT_US)
+#define BORROW_NS       (10 * WEFT_US)
 #define BATCH_LOOK_NS   (50 * WEFT_US)
 #define BATCH_SLOW_NS   (16 * WEFT_US)
 
 enum {
     LOOK_TICKS = 64,
-    RELAX_BETWEEN_ROUNDS = 8,
-    TIMERS_ENOUGH = 64, /* Gs in the ring: what else is due waits in the heap, in order */
-    NEXT_GRACE = 24 /* pauses that a runnext is left to its owner: some hundred ns */
+    PAUSES = 16,
+    TIMERS_ENOUGH = 64 /* Gs in the ring: what else is due waits in the heap, in order */
 };
 
 /* ---- The P's own -------------------------------------------------------------------- */
@@ -164,21 +165,45 @@ static wf_g *steal_half(wf_m *mp, wf_p *victim)
     return first;
 }
 
+/* Each look takes a line from the victim, which writes there at each switch. */
+static void pause_between_looks(void)
+{
+    for (int i = 0; i < PAUSES; i++)
+        wf_cpu_relax();
+}
+
+/* One that its owner did not share, which takes a membarrier. */
+static bool borrow_next(wf_p *victim, AO_t seen)
+{
+    int64_t now = wf_now();
+    if (AO_load(&victim->next_seen) != seen) {
+        AO_store(&victim->next_seen, seen);
+        AO_store(&victim->next_since, (AO_t)now);
+        return false;
+    }
+    return now - (int64_t)AO_load(&victim->next_since) > BORROW_NS && wf_p_lend(victim, seen);
+}
+
+static bool take_shared(wf_p *victim, AO_t seen)
+{
+    for (int64_t end = wf_now() + NEXT_GRACE_NS; wf_now() < end;) {
+        pause_between_looks();
+        if (wf_runq_next_word(&victim->runq) != seen)
+            return false; /* its owner is quicker */
+    }
+    return wf_runq_steal_next(&victim->runq, seen);
+}
+
 static wf_g *steal_next(wf_m *mp, wf_p *victim)
 {
-    wf_g *seen = wf_runq_next(&victim->runq);
+    AO_t seen = wf_runq_next_word(&victim->runq);
     if (!seen)
         return NULL;
-    for (int i = 0; i < NEXT_GRACE; i++) {
-        wf_cpu_relax();
-        if (wf_runq_next(&victim->runq) != seen)
-            return NULL; /* its owner is quicker */
-    }
-    if (!wf_p_lend(victim, seen))
+    if (!(seen & WF_RUNQ_SHARED ? take_shared : borrow_next)(victim, seen))
         return NULL;
     wf_count(&mp->pp->n_steals, 1);
     wf_count(&mp->pp->n_stolen, 1);
-    return seen;
+    return wf_runq_unmark(seen);
 }
 
 /* The i-th victim of a round that starts at random. */
@@ -242,8 +267,7 @@ static wf_g *find_elsewhere(wf_m *mp)
     if (gp || !mp->spinning || !S.may_spin)
         return gp;
     for (int64_t end = wf_now() + SPIN_NS; others_run() && wf_now() < end;) {
-        for (int i = 0; i < RELAX_BETWEEN_ROUNDS; i++)
-            wf_cpu_relax();
+        pause_between_looks();
         gp = steal_once(mp);
         if (gp || AO_load(&S.stopped))
             return gp;

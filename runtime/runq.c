@@ -36,10 +36,12 @@ wf_g *wf_runq_steal(wf_runq *q)
     return wf_runq_advance(q, head, 1) ? gp : NULL;
 }
 
-bool wf_runq_steal_next(wf_runq *q, wf_g *seen)
+bool wf_runq_steal_next(wf_runq *q, AO_t seen)
 {
-    if (wf_runq_next(q) != seen)
+    if (wf_runq_next_word(q) != seen)
         return false;
+    if (seen & WF_RUNQ_SHARED)
+        return AO_compare_and_swap_full(&q->next, seen, 0); /* pairs with the owner's */
     AO_store(&q->next, 0);
     return true;
 }

@@ -27,6 +27,13 @@
  *          succeed from names it
  *   next   owner: set and take              plain; a thief may take it only while the P is
  *                                            lent to it (sched.h, wf_p_lend)
+ *   next   owner and thieves, if SHARED:     CAS full, to take or to replace it: whoever
+ *          the owner says so as it sets it   moves it away owns it
+ *
+ * A CAS for each set and take would cost every start and join four, 20 ns; a membarrier,
+ * where the other processor is busy, costs a thief 10 us here and its victim 6.  So the
+ * owner shares runnext where there is somebody to take it, a spinner or one that it wakes
+ * for this, and else keeps it; what is not marked is never touched by a CAS.
  *
  * Why no G is taken twice: a slot is taken by moving the head past it, which only one
  * CAS does, or by pop_tail where the fence makes sure that a thief which has not seen
@@ -42,12 +49,13 @@
 #define WF_RUNQ_SIZE 256 /* a power of two; model and stress builds set 4 */
 #endif
 
-#define WF_RUNQ_MASK (WF_RUNQ_SIZE - 1)
+#define WF_RUNQ_MASK   (WF_RUNQ_SIZE - 1)
+#define WF_RUNQ_SHARED ((AO_t)1) /* of next */
 
 typedef struct wf_runq {
     volatile AO_t head WF_ALIGNED;
     volatile AO_t tail;
-    volatile AO_t next;  /* runnext: wf_g * or 0; owner, or who the P is lent to */
+    volatile AO_t next;  /* runnext: wf_g *, perhaps SHARED, or 0; see above */
     unsigned      fresh; /* owner: how many of the newest entries are of a tree of starts */
     bool          solo;  /* fixed: there are no thieves, so no fences are needed */
     volatile AO_t slots[WF_RUNQ_SIZE] WF_ALIGNED;
@@ -60,8 +68,9 @@ int wf_runq_spill(wf_runq *q, wf_glist *out);
 
 /* Thief: the oldest entry or NULL. */
 wf_g *wf_runq_steal(wf_runq *q);
-/* Thief to whom the P is lent: takes runnext only if it still is `seen`. */
-bool  wf_runq_steal_next(wf_runq *q, wf_g *seen);
+/* Thief: takes runnext only if it still is `seen` (wf_runq_next_word): shared, or the P is
+ * lent to the thief. */
+bool  wf_runq_steal_next(wf_runq *q, AO_t seen);
 
 /* ---- The owner's side, on every switch: inline ------------------------------- */
 
@@ -90,20 +99,29 @@ static inline bool wf_runq_push(wf_runq *q, wf_g *gp, bool newest_first)
     return true;
 }
 
-/* Owner: puts gp in runnext and returns what stood there. */
-static inline wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp)
+static inline wf_g *wf_runq_unmark(AO_t next)
 {
-    AO_t old = AO_load(&q->next);
-    AO_store_release(&q->next, (AO_t)gp); /* pairs with the acquire in wf_runq_next */
-    return (wf_g *)old;
+    return (wf_g *)(next & ~WF_RUNQ_SHARED);
+}
+
+/* Owner: puts gp in runnext, for thieves too if `shared`, and returns what stood there. */
+static inline wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp, bool shared)
+{
+    AO_t now = (AO_t)gp | (shared ? WF_RUNQ_SHARED : 0), old = AO_load(&q->next);
+    if (WF_UNLIKELY(old & WF_RUNQ_SHARED) && !AO_compare_and_swap_full(&q->next, old, 0))
+        old = 0; /* a thief was first */
+    AO_store_release(&q->next, now); /* pairs with the acquire in wf_runq_next_word */
+    return wf_runq_unmark(old);
 }
 
 static inline wf_g *wf_runq_take_next(wf_runq *q)
 {
-    AO_t gp = AO_load(&q->next);
-    if (gp)
+    AO_t next = AO_load(&q->next);
+    if (WF_UNLIKELY(next & WF_RUNQ_SHARED))
+        return AO_compare_and_swap_full(&q->next, next, 0) ? wf_runq_unmark(next) : NULL;
+    if (next)
         AO_store(&q->next, 0);
-    return (wf_g *)gp;
+    return (wf_g *)next;
 }
 
 static inline wf_g *wf_runq_pop_head(wf_runq *q)
@@ -183,9 +201,14 @@ static inline unsigned wf_runq_len(const wf_runq *q)
     return n > 0 ? (unsigned)n : 0;
 }
 
+static inline AO_t wf_runq_next_word(const wf_runq *q)
+{
+    return AO_load_acquire(&q->next); /* pairs with wf_runq_swap_next */
+}
+
 static inline wf_g *wf_runq_next(const wf_runq *q)
 {
-    return (wf_g *)AO_load_acquire(&q->next); /* pairs with wf_runq_swap_next */
+    return wf_runq_unmark(wf_runq_next_word(q));
 }
 
 static inline bool wf_runq_empty(const wf_runq *q)

@@ -84,11 +84,21 @@ static inline void wake_for_ring(void)
         wf_wakep();
 }
 
+static inline bool next_wakes(void)
+{
+    return AO_load(&wf_the_sched.n_idle_p) && !AO_load(&wf_the_sched.futile);
+}
+
 static inline void wake_for_next(void)
 {
-    if (AO_load(&wf_the_sched.n_idle_p) && !AO_load(&wf_the_sched.n_spinning) &&
-        !AO_load(&wf_the_sched.futile))
+    if (next_wakes() && !AO_load(&wf_the_sched.n_spinning))
         wf_wakep();
+}
+
+/* Is there a thief for runnext, or will there be? */
+static inline bool next_is_wanted(const wf_p *pp)
+{
+    return !pp->runq.solo && (AO_load(&wf_the_sched.n_spinning) || next_wakes());
 }
 
 static WF_NOINLINE void spill(wf_p *pp)
@@ -114,9 +124,10 @@ static inline void push(wf_p *pp, wf_g *gp)
 void wf_ready(wf_m *mp, wf_g *gp)
 {
     wf_p *pp = mp->pp;
-    wf_g *kicked = wf_runq_swap_next(&pp->runq, gp);
+    bool  start = gp->fresh; /* from here on a thief may have it */
+    wf_g *kicked = wf_runq_swap_next(&pp->runq, gp, next_is_wanted(pp));
     if (kicked)
-        push_as(pp, kicked, kicked->fresh | gp->fresh);
+        push_as(pp, kicked, kicked->fresh | start);
     if (pp->runq.solo)
         return;
     if (kicked)

@@ -56,6 +56,8 @@ struct wf_p {
     wf_m         *m;                 /* under sched.lock */
     wf_p         *link;              /* under sched.lock: idle list */
     unsigned      id;                /* fixed */
+    volatile AO_t next_seen;         /* the spinner: a runnext that was not shared, and since */
+    volatile AO_t next_since;        /* when it has seen that */
 
     volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns */
     volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
@@ -319,7 +321,7 @@ bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the calle
 bool  wf_p_retake(wf_p *pp, bool computes);
 /* CPU time, ns, of the M that holds pp in other code, and its thread; else -1. */
 int64_t wf_p_cpu(wf_p *pp, int *tid);
-bool  wf_p_lend(wf_p *pp, wf_g *seen); /* its runnext, if it still is `seen` and its M is outside */
+bool  wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
 
 /* ---- The global queue (global.c) ----------------------------------------------- */
 

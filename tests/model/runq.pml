@@ -2,27 +2,32 @@
 /*
  * runq.pml - the ring and runnext: runtime/runq.h, runtime/runq.c.
  *
- * Models push, pop_head, pop_tail, spill, swap_next, take_next (one owner) and steal
- * (thieves), each load, store and compare-and-swap as one step.  Runnext is the owner's
- * alone here; how a thief is lent it is grip.pml's.  The owner
- * does any sequence of them and in the end empties the queue; thieves come and stall
- * anywhere.  Not modelled: `fresh` (the owner's own choice which end to pop), `solo`.
+ * Models push, pop_head, pop_tail, spill, swap_next, take_next (one owner), steal and
+ * steal_next (thieves), each load, store and compare-and-swap as one step.  What the owner
+ * puts in runnext it shares or not, as it likes; how a thief is lent one that is not shared
+ * is grip.pml's.  The owner does any sequence of them and in the end empties the queue;
+ * thieves come and stall anywhere.  Not modelled: `fresh` (the owner's own choice which end to pop), `solo`.
  *
  * Bounds: a ring of SIZE slots, N elements, each pushed once, THIEVES thieves with
- * STEALS attempts each; RING_ONLY leaves runnext out.
+ * STEALS attempts each; RING_ONLY leaves runnext out, NEXT_ONLY thieves of the ring.
  * Properties: no element is taken twice (assertion); in the end each was taken
  * (assertion); nobody is stuck (invalid end state).
  *
  * run: two      -DSIZE=2 -DN=4 -DTHIEVES=2 -DSTEALS=1
  * run: again    -DSIZE=2 -DN=5 -DTHIEVES=2 -DSTEALS=2 -DRING_ONLY
  * run: four     -DSIZE=4 -DN=6 -DTHIEVES=2 -DSTEALS=1 -DRING_ONLY
+ * run: next     -DSIZE=2 -DN=4 -DTHIEVES=2 -DSTEALS=2 -DNEXT_ONLY
  * run: buffers  -DSIZE=2 -DN=3 -DTHIEVES=2 -DSTEALS=1 -DTSO
+ * run: next_buffers -DSIZE=2 -DN=3 -DTHIEVES=2 -DSTEALS=2 -DTSO -DNEXT_ONLY
  * fault: FAULT_no_fence -DSIZE=2 -DN=3 -DTHIEVES=2 -DSTEALS=1 -DTSO | pop_tail's fence
  * fault: FAULT_slot_after_cas    | a thief reads the slot after it moved the head
  * fault: FAULT_last_without_cas  | pop_tail takes the last entry as if it were alone
  * fault: FAULT_tail_before_slot  | push publishes the tail before it writes the slot
  * fault: FAULT_push_when_full    | push does not look whether there is room
  * fault: FAULT_spill_store       | spill stores the head instead of comparing
+ * fault: FAULT_steal_own -DSIZE=2 -DN=4 -DTHIEVES=1 -DSTEALS=1 -DNEXT_ONLY | one not shared
+ * fault: FAULT_take_plain -DSIZE=2 -DN=4 -DTHIEVES=1 -DSTEALS=1 -DNEXT_ONLY | take_next
+ * fault: FAULT_swap_plain -DSIZE=2 -DN=4 -DTHIEVES=1 -DSTEALS=1 -DNEXT_ONLY | swap_next
  */
 #define NPROC (1 + THIEVES)
 #define HEAD  0
@@ -31,6 +36,10 @@
 #define SLOT  3 /* the first of SIZE */
 #define NWORD (SLOT + SIZE)
 #include "memory.h"
+
+/* What stands in NEXT: an element, twice, and whether it is shared. */
+#define SHARED 1
+#define OF(next) ((next) / 2)
 
 bool taken[N + 1];
 byte thieves_done;
@@ -113,14 +122,34 @@ inline push_or_spill(gp)
 inline swap_next(gp)
 {
     old = LOAD(NEXT);
-    store(NEXT, gp)
+#ifndef FAULT_swap_plain
+    if
+    :: old & SHARED ->
+        cas(NEXT, old, 0, ok);
+        if
+        :: ok
+        :: else -> old = 0
+        fi
+    :: else
+    fi;
+#endif
+    if
+    :: store(NEXT, 2 * (gp))
+    :: store(NEXT, 2 * (gp) + SHARED)
+    fi;
+    old = OF(old)
 }
 
 inline take_next()
 {
     x = LOAD(NEXT);
     if
-    :: x -> store(NEXT, 0); take(x)
+#ifndef FAULT_take_plain
+    :: x & SHARED -> cas_take(NEXT, x, 0, OF(x))
+    :: x && !(x & SHARED) -> store(NEXT, 0); take(OF(x))
+#else
+    :: x -> store(NEXT, 0); take(OF(x))
+#endif
     :: else
     fi
 }
@@ -232,13 +261,33 @@ inline steal()
     fi
 }
 
+inline steal_next()
+{
+    x = LOAD(NEXT);
+    if
+#ifdef FAULT_steal_own
+    :: x -> cas_take(NEXT, x, 0, OF(x))
+#else
+    :: x & SHARED -> cas_take(NEXT, x, 0, OF(x))
+#endif
+    :: else
+    fi
+}
+
 proctype thief(byte me)
 {
     byte head, tail, x, i;
     bool ok;
 
     for (i : 1 .. STEALS) {
-        steal();
+        if
+#ifndef NEXT_ONLY
+        :: steal()
+#endif
+#ifndef RING_ONLY
+        :: steal_next()
+#endif
+        fi;
         d_step { head = 0; tail = 0; x = 0; ok = false }
     }
     thieves_done++

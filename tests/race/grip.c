@@ -17,7 +17,7 @@ static wf_g        nobody;
 static void *attacker(void *arg)
 {
     for (long i = 0; i < test_scaled(LENDS); i++)
-        check(!wf_p_lend(arg, &nobody)); /* it is not in runnext: nothing is taken */
+        check(!wf_p_lend(arg, (AO_t)&nobody)); /* it is not in runnext: nothing is taken */
     atomic_store(&attack, false);
     return NULL;
 }

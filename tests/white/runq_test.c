@@ -84,11 +84,11 @@ Test(runq, runnext_stands_apart_from_the_ring)
     for (int solo = 0; solo < 2; solo++) {
         wf_runq *q = fresh_queue(solo);
         cr_assert_null(wf_runq_take_next(q));
-        cr_assert_null(wf_runq_swap_next(q, &gs[0]));
+        cr_assert_null(wf_runq_swap_next(q, &gs[0], false));
         cr_assert_not(wf_runq_empty(q));
         cr_assert_null(wf_runq_pop(q));
         cr_assert_null(wf_runq_steal(q));
-        cr_assert_eq(index_of(wf_runq_swap_next(q, &gs[1])), 0);
+        cr_assert_eq(index_of(wf_runq_swap_next(q, &gs[1], false)), 0);
         cr_assert_eq(index_of(wf_runq_next(q)), 1);
         cr_assert_eq(index_of(wf_runq_take_next(q)), 1);
         cr_assert_null(wf_runq_take_next(q));
@@ -99,12 +99,30 @@ Test(runq, a_thief_takes_runnext_only_while_it_is_the_one_it_saw)
 {
     wf_runq *q = fresh_queue(false);
 
-    wf_runq_swap_next(q, &gs[0]);
-    cr_assert_not(wf_runq_steal_next(q, &gs[1]));
-    cr_assert_eq(index_of(wf_runq_next(q)), 0);
-    cr_assert(wf_runq_steal_next(q, &gs[0]));
+    for (int shared = 0; shared < 2; shared++) {
+        AO_t other = (AO_t)&gs[1] | (AO_t)shared, seen;
+
+        wf_runq_swap_next(q, &gs[0], shared);
+        seen = wf_runq_next_word(q);
+        cr_assert_eq(seen & WF_RUNQ_SHARED, (AO_t)shared);
+        cr_assert_not(wf_runq_steal_next(q, other));
+        cr_assert_eq(index_of(wf_runq_next(q)), 0);
+        cr_assert(wf_runq_steal_next(q, seen));
+        cr_assert_null(wf_runq_take_next(q));
+        cr_assert_not(wf_runq_steal_next(q, seen));
+    }
+}
+
+Test(runq, what_stood_in_runnext_is_its_owners_whether_shared_or_not)
+{
+    wf_runq *q = fresh_queue(false);
+
+    for (int i = 0; i < 8; i++) {
+        wf_g *was = wf_runq_swap_next(q, &gs[i], i / 2 % 2);
+        cr_assert_eq(index_of(was), i - 1);
+    }
+    cr_assert_eq(index_of(wf_runq_take_next(q)), 7);
     cr_assert_null(wf_runq_take_next(q));
-    cr_assert_not(wf_runq_steal_next(q, &gs[0]));
 }
 
 Test(runq, a_full_ring_refuses_and_spills_its_oldest_half_in_order)
@@ -243,8 +261,10 @@ static void *thief(void *arg)
 {
     AO_t all = *(AO_t *)arg;
 
-    while (AO_load(&n_taken) < all) { /* runnext is the owner's alone while it is active */
-        wf_g *gp = wf_runq_steal(&queue);
+    while (AO_load(&n_taken) < all) { /* one that is not shared is the owner's alone */
+        AO_t  next = wf_runq_next_word(&queue);
+        bool  stole = next & WF_RUNQ_SHARED && wf_runq_steal_next(&queue, next);
+        wf_g *gp = stole ? wf_runq_unmark(next) : wf_runq_steal(&queue);
         if (gp)
             AO_fetch_and_add_full(&stolen, 1);
         take(gp);
@@ -272,7 +292,7 @@ static void own(AO_t all)
         unsigned r = test_random(&random);
         elements[i].fresh = r / 32 % 4 != 0;
         if (r % 4 == 0) {
-            wf_g *kicked = wf_runq_swap_next(&queue, &elements[i]);
+            wf_g *kicked = wf_runq_swap_next(&queue, &elements[i], r / 512 % 2);
             if (kicked)
                 put(kicked);
         } else {
