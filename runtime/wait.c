@@ -194,14 +194,27 @@ static WF_NOINLINE enum wf_fire wake_foreign(wf_g *gp, wf_ticket t, enum wf_reas
     return how;
 }
 
+/* A coroutine's thread: inside, if it has its P still. */
+static bool enter_with_p(wf_m *mp)
+{
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
+    if (WF_LIKELY(AO_load_acquire(&mp->grip) == WF_GRIP_HELD)) /* pairs with wf_p_lend's release */
+        return true;
+    bool held = wf_grip_regain(mp);
+    if (!held)
+        wf_leave(mp);
+    return held;
+}
+
 bool wf_wake(wf_g *gp, wf_ticket t, enum wf_reason reason)
 {
     wf_m *mp = wf_m_self();
     bool  outside = mp && !AO_load(&mp->inside); /* a call marked [anywhere], by a coroutine */
     if (WF_UNLIKELY(!mp || !(outside ? (void *)mp->gp : (void *)mp->pp)))
         return wake_foreign(gp, t, reason) != WF_LOST; /* or between block_enter and leave */
-    if (outside)
-        wf_enter_as(mp);
+    if (outside && WF_UNLIKELY(!enter_with_p(mp))) /* who was woken need not wait for a P of mine */
+        return wake_foreign(gp, t, reason) != WF_LOST;
     enum wf_fire how = fire(gp, t, reason);
     if (how == WF_WON_PARKED)
         wf_ready(mp, gp);

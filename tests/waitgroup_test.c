@@ -292,6 +292,44 @@ Test(waitgroup, lesson_27_a_wait_that_ends_as_it_begins_is_whole, .timeout = 60)
     run_on_all(woken_as_shown, NULL);
 }
 
+static atomic_bool others_run, is_done;
+
+static void keeps_the_p(void *arg)
+{
+    (void)arg;
+    atomic_store(&others_run, true);
+    while (!atomic_load(&is_done))
+        ;
+}
+
+/* Computes until its P was passed on, to one that does not let go of it before this is done. */
+static void last_done(void *wg)
+{
+    while (!atomic_load(&others_run))
+        ;
+    weft_waitgroup_done(*(weft_waitgroup **)wg);
+    atomic_store(&is_done, true);
+}
+
+static int done_without_p(void *arg)
+{
+    weft_waitgroup wg = { { 0 } }, *at = &wg;
+
+    weft_waitgroup_add(&wg, 1);
+    check_eq(weft_go(keeps_the_p, NULL, 0), 0);
+    check_eq(weft_go(last_done, &at, sizeof at), 0); /* runs first */
+    check_eq(weft_waitgroup_wait(&wg, WEFT_FOREVER), 0);
+    return arg != NULL;
+}
+
+/* As many threads as are needed: so nobody takes the P from the one that computes last. */
+Test(waitgroup, the_last_done_wakes_all_though_its_p_was_taken, .timeout = 60)
+{
+    weft_options opt = { .procs = 1, .max_threads = 2 };
+
+    cr_assert_eq(weft_run(&opt, done_without_p, NULL), 0);
+}
+
 /* ---- Misuse ---------------------------------------------------------------------------------------------- */
 
 static int add_these(void *arg)
