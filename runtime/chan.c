@@ -117,24 +117,23 @@ void wf_chan_look(const void *copy, wf_look *out)
 
 /* ---- Life ------------------------------------------------------------------------- */
 
-weft_chan *wf_chan_new(size_t elem_size, size_t capacity, size_t more)
+weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
 {
     size_t bytes;
     if (__builtin_mul_overflow(elem_size, capacity, &bytes) ||
-        __builtin_add_overflow(bytes, sizeof(weft_chan) + more, &bytes))
+        __builtin_add_overflow(bytes, sizeof(weft_chan), &bytes))
         return NULL;
     weft_chan *c = malloc(bytes);
-    if (!c)
-        return NULL;
-    *c = (weft_chan){ .elem_size = elem_size, .cap = capacity, .refs = 1 };
-    wf_list_init(&c->recvq);
-    wf_list_init(&c->sendq);
+    if (c)
+        wf_chan_init(c, elem_size, capacity);
     return c;
 }
 
-weft_chan *weft_chan_new(size_t elem_size, size_t capacity)
+void wf_chan_init(weft_chan *c, size_t elem_size, size_t capacity)
 {
-    return wf_chan_new(elem_size, capacity, 0);
+    *c = (weft_chan){ .elem_size = elem_size, .cap = capacity, .refs = 1 };
+    wf_list_init(&c->recvq);
+    wf_list_init(&c->sendq);
 }
 
 weft_chan *weft_chan_ref(weft_chan *c)
@@ -155,6 +154,11 @@ void weft_chan_unref(weft_chan *c)
         wf_guard_settle();
         free(c);
     }
+}
+
+bool wf_chan_is_last(const weft_chan *c)
+{
+    return AO_load_acquire(&c->refs) == 1; /* pairs with others' weft_chan_unref */
 }
 
 /* ---- Calls -------------------------------------------------------------------------- */

@@ -48,9 +48,12 @@ typedef struct wf_slot {
     bool       closed; /* the same: fired because the channel was closed */
 } wf_slot;
 
-/* As weft_chan_new, with room for `more` bytes behind the buffer (wf_chan_more), which are
- * the caller's until the channel is freed. */
-weft_chan *wf_chan_new(size_t elem_size, size_t capacity, size_t more);
+/* A channel in the caller's memory, from malloc, with room for the buffer and for what the
+ * caller has behind it (wf_chan_more), which is its own until the channel is freed. */
+void wf_chan_init(weft_chan *c, size_t elem_size, size_t capacity);
+
+/* Does the caller have the only reference?  Then nobody else may use c, nor waits on it. */
+bool wf_chan_is_last(const weft_chan *c);
 
 /* Aligned as elem_size * cap is. */
 static inline void *wf_chan_more(weft_chan *c)
@@ -68,6 +71,9 @@ enum wf_done { WF_NOT_READY, WF_DONE, WF_CLOSED };
  */
 enum wf_done wf_chan_try_send(weft_chan *c, const void *elem, wf_g **wake);
 enum wf_done wf_chan_try_recv(weft_chan *c, void *elem, wf_g **wake);
+
+/* The memory of timers that pp keeps (chan_timer.c). */
+void wf_timers_free(wf_p *pp);
 
 /* Under c->lock: *out gets the parked Gs whose waits this ended. */
 void wf_chan_close(weft_chan *c, wf_glist *out);

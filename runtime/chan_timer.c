@@ -13,6 +13,8 @@
  */
 #include "chan.h"
 
+#include <stdlib.h>
+
 struct weft_timer {
     weft_chan *chan;
     wf_timer   timer;  /* under chan->lock */
@@ -96,11 +98,55 @@ static bool disarm(weft_timer *t)
     return was;
 }
 
+/* ---- Memory: the P keeps a few, by the thread that holds it -------------------------- */
+
+enum { BYTES = sizeof(weft_chan) + sizeof(weft_time) + sizeof(weft_timer) };
+
+#ifdef __SANITIZE_ADDRESS__
+enum { KEPT = 0 }; /* who uses a timer that was freed is to be found */
+#else
+enum { KEPT = 32 };
+#endif
+
+static weft_chan *memory_get(wf_p *pp)
+{
+    void **kept = pp->timers_kept;
+    if (!kept)
+        return malloc(BYTES);
+    pp->timers_kept = *kept;
+    pp->n_timers_kept--;
+    return (weft_chan *)kept;
+}
+
+static void memory_put(wf_p *pp, weft_chan *c)
+{
+    wf_guard_settle(); /* its lock was acquired just now */
+    if (pp->n_timers_kept == KEPT) {
+        free(c);
+        return;
+    }
+    *(void **)c = pp->timers_kept;
+    pp->timers_kept = c;
+    pp->n_timers_kept++;
+}
+
+void wf_timers_free(wf_p *pp)
+{
+    for (void **kept; (kept = pp->timers_kept);) {
+        pp->timers_kept = *kept;
+        free(kept);
+    }
+    pp->n_timers_kept = 0;
+}
+
+/* ---- Calls ---------------------------------------------------------------------------- */
+
 static weft_timer *create(wf_m *mp, weft_time first, int64_t period_ns)
 {
-    weft_chan *c = wf_chan_new(sizeof(weft_time), 1, sizeof(weft_timer));
+    weft_chan *c = memory_get(mp->pp);
     if (!c)
         return NULL;
+    wf_chan_init(c, sizeof(weft_time), 1);
     weft_timer *t = wf_chan_more(c);
     *t = (weft_timer){ .chan = c, .period = period_ns, .refs = 1 };
     c->of_timer = true;
@@ -151,13 +197,18 @@ void weft_timer_free(weft_timer *t)
 {
     if (!t)
         return;
-    wf_m    *mp = wf_enter("weft_timer_free");
-    wf_glist out;
+    wf_m      *mp = wf_enter("weft_timer_free");
+    weft_chan *c = t->chan;
+    wf_glist   out;
     wf_glist_init(&out);
-    wf_spin_acquire(&t->chan->lock);
+    wf_spin_acquire(&c->lock);
     disarm(t);
-    wf_chan_close(t->chan, &out);
-    unref(t);
-    wf_ready_list(mp, &out);
+    if (t->refs == 1 && wf_chan_is_last(c)) { /* nobody else knows of it: no need to close */
+        memory_put(mp->pp, c);
+    } else {
+        wf_chan_close(c, &out);
+        unref(t);
+        wf_ready_list(mp, &out);
+    }
     wf_leave(mp);
 }

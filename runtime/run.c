@@ -6,6 +6,7 @@
  * stops, threads end; what is still alive is named and abandoned; descriptors are closed.
  */
 #include "run.h"
+#include "chan.h"
 #include "coroutine.h"
 #include "deadlock.h"
 #include "dump.h"
@@ -214,9 +215,11 @@ static void finish(int64_t stop_ns)
     wf_stack_report_write(STDERR_FILENO);
     if (wf_net_stop_hook)
         wf_net_stop_hook();
-    for (int i = 0; i < S.procs; i++)
+    for (int i = 0; i < S.procs; i++) {
+        wf_timers_free(S.ps[i]);
         if (wf_p_free_hook)
             wf_p_free_hook(S.ps[i]);
+    }
     wf_netpoll_end();
     wf_dump_stop();
     wf_fault_stop();

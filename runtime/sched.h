@@ -80,6 +80,8 @@ struct wf_p {
     int64_t       oldest_since;
     void         *buffers;    /* owner: free read buffers (net) */
     int           nbuffers;
+    void         *timers_kept; /* owner: memory of freed weft_timers (chan_timer.c) */
+    int           n_timers_kept;
     AO_t          io_tick; /* owner: the switch after which io_run attempts were made (net) */
     unsigned      io_run;
     uint64_t      next_id, end_id; /* owner: coroutine numbers set aside */
