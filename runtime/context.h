@@ -86,6 +86,21 @@ static inline __attribute__((always_inline)) wf_transfer wf_jump(void *to, void 
 #endif
 }
 
+/*
+ * fctx, that nobody runs, will begin or go on with the default floating-point environment.
+ * make_fcontext keeps that of its caller, and a context that was left its own.
+ */
+static inline __attribute__((no_sanitize_address, no_sanitize_thread)) void
+wf_context_default_fp(void *fctx)
+{
+#if defined(__x86_64__) /* elsewhere it is no part of a context */
+    enum { MXCSR = 0x1f80, X87_CONTROL = 0x037f };
+    *(volatile uint64_t *)fctx = MXCSR | (uint64_t)X87_CONTROL << 32;
+#else
+    (void)fctx;
+#endif
+}
+
 /* What a sanitizer keeps for one stack; empty in plain builds. */
 typedef struct wf_shadow {
 #if WF_TSAN

@@ -206,6 +206,7 @@ void wf_g_free(wf_m *mp, wf_g *gp)
         gp->name = NULL;
     }
     AO_char_store(&gp->cancel, 0);
+    wf_context_default_fp(gp->fctx); /* the next one's; its line has just been written */
     if (WF_UNLIKELY(gp->stack.class != wf_the_sched.stack_class)) {
         gp->link = NULL;
         pool_give(gp, 1);
@@ -328,6 +329,7 @@ static void make_context(wf_g *gp, size_t size)
     memset(gp->stack.top - TOP_ZERO_BYTES, 0, TOP_ZERO_BYTES);
     top -= gp->arg_room;
     gp->fctx = make_fcontext(top, gp->stack.size - (size_t)(gp->stack.top - top), entry);
+    wf_context_default_fp(gp->fctx);
     if (gp->stack.cold) {
         gp->stack.cold = 0;
         AO_fetch_and_add_full(&gpool.n_warm, 1);

@@ -273,7 +273,6 @@ static void carrier(void *arg)
             atomic_fetch_add(&migrations, 1);
         thread = thread_now();
     }
-    SET_ROUNDING(ROUND_NEAREST); /* the next one on this stack would begin with it */
     weft_waitgroup_done(arg);
 }
 
@@ -295,6 +294,64 @@ Test(coroutine, lesson_28_number_errno_and_rounding_go_along_to_other_threads, .
 {
     run_on_all(carriers, NULL);
     cr_assert_gt(migrations, 0);
+}
+
+/* What a coroutine begins with is its own: not that of who starts it, nor of who had its stack before. */
+#if defined(__x86_64__)
+static unsigned control_words(void)
+{
+    unsigned short x87;
+
+    __asm__ volatile("fnstcw %0" : "=m"(x87));
+    return (_mm_getcsr() & ~_MM_EXCEPT_MASK) << 16 | x87;
+}
+
+static void round_up(void)
+{
+    unsigned short x87 = 0x037f | 0x0800;
+
+    __asm__ volatile("fldcw %0" : : "m"(x87));
+    _mm_setcsr(_mm_getcsr() | _MM_ROUND_UP | _MM_FLUSH_ZERO_ON | _MM_EXCEPT_INEXACT);
+}
+#else
+static unsigned control_words(void)
+{
+    return 0;
+}
+
+static void round_up(void)
+{
+}
+#endif
+
+static unsigned control_words_at_first;
+
+static void ends_rounding_up(void *arg)
+{
+    check_eq(control_words(), control_words_at_first);
+    round_up();
+    weft_waitgroup_done(arg);
+}
+
+static int starts_rounding_up(void *arg)
+{
+    static weft_waitgroup wg;
+
+    check_eq(control_words(), control_words_at_first);
+    round_up();
+    for (int i = 0; i < 3; i++) { /* on new stacks, then on those of the ones before */
+        weft_waitgroup_add(&wg, 200);
+        for (int k = 0; k < 200; k++)
+            check_eq(weft_go(ends_rounding_up, &wg, 0), 0);
+        check_eq(weft_waitgroup_wait(&wg, WEFT_FOREVER), 0);
+    }
+    return arg != NULL;
+}
+
+Test(coroutine, begins_with_the_default_floating_point_environment)
+{
+    control_words_at_first = control_words();
+    run_on_all(starts_rounding_up, NULL);
 }
 
 /* ---- fork and exec --------------------------------------------------------------------------------- */
