@@ -23,8 +23,6 @@ enum {
     SLABS = 1 << 16, /* 16 million Gs */
     ARG_ALIGN = 64,
     ID_BATCH = 1024,
-    COLOURS = 8,
-    COLOUR_BYTES = 128,
     TOP_ZERO_BYTES = 16 /* where backtraces end */
 };
 
@@ -55,6 +53,11 @@ void wf_g_each(void (*visit)(wf_g *gp, void *arg), void *arg)
     AO_t n = AO_load_acquire(&gpool.n_made); /* pairs with the release in g_make */
     for (AO_t i = 1; i <= n; i++)
         visit(wf_g_at((unsigned)i), arg);
+}
+
+AO_t wf_g_made(void)
+{
+    return AO_load_acquire(&gpool.n_made); /* pairs with the release in g_make */
 }
 
 uint64_t wf_g_warm_stacks(void)
@@ -313,19 +316,12 @@ static void entry(wf_transfer t)
     }
 }
 
-/* Stacks begin at different places in their page, else all their frames lie in the same
- * few sets of the cache.  Above are at least 16 zero bytes and the rest of their line. */
-static inline char *stack_start(const wf_g *gp)
-{
-    return gp->stack.top - ARG_ALIGN - (size_t)(gp->index % COLOURS) * COLOUR_BYTES;
-}
-
 static void make_context(wf_g *gp, size_t size)
 {
     gp->arg_room = (unsigned)(size + ARG_ALIGN - 1) / ARG_ALIGN * ARG_ALIGN;
     if (gp->arg_room == 0)
         gp->arg_room = ARG_ALIGN;
-    char *top = stack_start(gp);
+    char *top = wf_g_stack_start(gp);
     memset(gp->stack.top - TOP_ZERO_BYTES, 0, TOP_ZERO_BYTES);
     top -= gp->arg_room;
     gp->fctx = make_fcontext(top, gp->stack.size - (size_t)(gp->stack.top - top), entry);
@@ -343,11 +339,12 @@ static inline void prepare(wf_g *gp, const struct wf_start *s)
     gp->fn = s->fn;
     gp->arg = s->arg;
     if (s->size > 0)
-        gp->arg = memcpy(stack_start(gp) - gp->arg_room, s->arg, s->size);
+        gp->arg = memcpy(wf_g_stack_start(gp) - gp->arg_room, s->arg, s->size);
     gp->started_at = s->started_at;
     gp->group = s->group;
     gp->group_fn = s->group_fn;
     gp->shield = 0;
+    AO_int_store(&gp->hibernate_after, 0);
     gp->saved_errno = 0;
     gp->fresh = 1;
 }

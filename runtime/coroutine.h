@@ -5,7 +5,19 @@
 
 #include "sched.h"
 
-enum { WF_ARG_MOST = 2048 }; /* bytes of an argument that is copied */
+enum {
+    WF_ARG_MOST = 2048, /* bytes of an argument that is copied */
+    WF_STACK_COLOURS = 8,
+    WF_STACK_COLOUR_BYTES = 128
+};
+
+/* Stacks begin at different places in their page, else all their frames lie in the same
+ * few sets of the cache.  Above are at least 16 zero bytes and the rest of their line. */
+static inline char *wf_g_stack_start(const wf_g *gp)
+{
+    return gp->stack.top - WF_CACHELINE -
+           (size_t)(gp->index % WF_STACK_COLOURS) * WF_STACK_COLOUR_BYTES;
+}
 
 /* What a start is asked for. */
 struct wf_start {
@@ -38,6 +50,7 @@ void wf_local_end(wf_g *gp);
 wf_m *wf_landed(wf_transfer t);
 
 void     wf_g_flush(wf_p *pp); /* the P's caches go to the pool */
-uint64_t wf_g_warm_stacks(void); /* stacks that hold a page at least */
+uint64_t wf_g_warm_stacks(void); /* stacks that were touched and not given back since */
+AO_t     wf_g_made(void);        /* Gs that were ever made: 1 to that */
 
 #endif

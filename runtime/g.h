@@ -35,6 +35,8 @@ typedef struct wf_g wf_g;
  *   ARMED    FIRED    wf_token_withdraw  the G itself decides not to wait
  *   FIRED    PARKED   wf_token_show      the lander, of a wait that it alone publishes,
  *                                        after this: plain store with release
+ *   PARKED   ARMED    wf_token_unpark    sysmon, to move the G's stack, as the lander of that
+ *                                        switch once more: CAS, full (hibernate.c)
  *   ARMED    PARKED   wf_token_guard     the G itself, guarded: under the guard, which is
  *                                        freed once its registers are saved: plain store
  *   PARKED   FIRED    wf_token_take      an event, guarded: under the guard: plain store
@@ -79,6 +81,13 @@ enum wf_reason { WF_EVENT = 0, WF_TIMEOUT = 1, WF_CANCEL = 2, WF_CLOSE = 3 };
 
 enum { WF_PREFETCH_LINES = 10 };
 
+/* What who takes a G out of a queue must look at first: bits of wf_g.bound, of which it
+ * tests all at once. */
+enum wf_bound {
+    WF_BOUND = 1,     /* only bound_to may run it (pin.c) */
+    WF_HIBERNATES = 2 /* its stack is to be restored (hibernate.c) */
+};
+
 /* Where a G stands; for dumps, the stop of the runtime, and assertions. */
 enum wf_g_state { WF_G_FREE, WF_G_ALIVE, WF_G_ABANDONED };
 
@@ -113,9 +122,11 @@ typedef struct wf_what {
 } wf_what;
 
 /*
- * A G's turns: `turns` counts how often it was resumed, fctx is NULL while it runs.
+ * A G's turns: `turns` counts how often it was resumed or its stack moved, fctx is NULL
+ * while it runs.
  *
  *   wf_turn_begin  who resumes it: fctx = NULL, then turns + 1, then the G may run
+ *   wf_turn_move   who moved its stack: turns + 1, then the old place is given back
  *   wf_turn_end    who landed after its switch: fctx, once its registers are saved
  *
  * So another thread may read what only the G itself writes, its stack above all: turns;
@@ -132,14 +143,15 @@ struct wf_g {
     int           saved_errno; /* carried with the G across switches */
     unsigned      index;       /* fixed: its number, > 0 */
     volatile unsigned turns;   /* atomic; see above */
-    unsigned      wait_began;  /* the G itself: wf_the_sched.clock then */
+    volatile unsigned wait_began; /* atomic; the G itself: wf_the_sched.clock then */
     volatile unsigned char state; /* enum wf_g_state; owner P; ALIVE once all else is set */
     unsigned char fresh;       /* owner P: has not run yet */
     unsigned char shield;      /* the G itself: weft_shield */
-    unsigned char wait_for;    /* the G itself: enum wf_wait_kind, for people */
+    volatile unsigned char wait_for; /* atomic; the G itself: enum wf_wait_kind */
     unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
     unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
-    unsigned char bound;       /* the G itself: only bound_to may run it (pin.c) */
+    unsigned char bound;       /* atomic; enum wf_bound: the G itself; sysmon, while it has taken
+                                  its token; who resumes it */
     volatile unsigned char cancel; /* atomic; 1: its group was cancelled */
     volatile AO_t wait_on;     /* the G itself: the object it waits for; lot.h's key */
 
@@ -151,6 +163,7 @@ struct wf_g {
     unsigned arg_room; /* bytes below the stack's start that an argument may take */
     unsigned batch;    /* of free Gs: how many follow in this batch */
     unsigned pins;     /* the G itself: weft_pin */
+    unsigned hibernate_after; /* atomic; the G itself: units of WF_CLOCK_NS, or see hibernate.c */
     struct wf_m *bound_to; /* the G itself, before it sets bound */
 
     struct weft_group *group; /* fixed while alive; NULL: none */
@@ -167,6 +180,7 @@ struct wf_g {
     wf_timer  timer;       /* of sleeps and deadlines: armed and disarmed by the G */
     void     *borrow;      /* the G itself: the buffers it has borrowed */
     char     *name;        /* malloc'ed or NULL */
+    void     *moved;       /* as bound: where its live bytes are while it hibernates, or NULL */
     wf_shadow shadow;
 } WF_ALIGNED;
 
@@ -247,6 +261,19 @@ static inline void wf_token_show(wf_g *gp, AO_t parked)
     AO_store_release(&gp->token, parked);
 }
 
+static inline bool wf_token_is_parked(AO_t token)
+{
+    return (token & (WF_TOKEN_GUARDED | WF_TOKEN_STATE_MASK)) == WF_PARKED;
+}
+
+/* By sysmon: false if a waker was first.  Who succeeds is the lander again: wf_token_park. */
+static inline bool wf_token_unpark(wf_g *gp, AO_t parked)
+{
+    wf_assert(wf_token_is_parked(parked));
+    /* full: pairs with wf_token_park, after which the stack is at rest, and wf_token_fire */
+    return AO_compare_and_swap_full(&gp->token, parked, parked - WF_PARKED + WF_ARMED);
+}
+
 enum wf_fire { WF_LOST, WF_WON, WF_WON_PARKED };
 
 /*
@@ -322,11 +349,19 @@ static inline enum wf_reason wf_token_reason(const wf_g *gp)
 static inline void *wf_turn_begin(wf_g *gp)
 {
     void *fctx = gp->fctx;
+    wf_assert(!(gp->bound & WF_HIBERNATES));
     gp->fctx = NULL;
     wf_fence_stores(); /* pairs with the looks of who copies (snapshot.c) */
     AO_int_store(&gp->turns, AO_int_load(&gp->turns) + 1);
     wf_fence_stores(); /* the same */
     return fctx;
+}
+
+static inline void wf_turn_move(wf_g *gp)
+{
+    wf_fence_stores(); /* pairs with the looks of who copies (snapshot.c) */
+    AO_int_store(&gp->turns, AO_int_load(&gp->turns) + 1);
+    wf_fence_stores(); /* the same */
 }
 
 static inline void wf_turn_end(wf_g *gp, void *fctx)

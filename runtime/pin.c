@@ -18,7 +18,7 @@
 static void bind(wf_g *gp, wf_m *mp)
 {
     gp->bound_to = mp;
-    gp->bound = 1;
+    AO_char_store(&gp->bound, WF_BOUND);
 }
 
 static void queue(wf_g *gp)
@@ -45,7 +45,7 @@ void wf_p_await(wf_m *mp)
         wf_compiler_barrier();   /* pairs with the membarrier in take */
     } while (!wf_grip_regain(mp)); /* pairs with the release in wf_own */
     if (gp->pins == 0)
-        gp->bound = 0;
+        AO_char_store(&gp->bound, 0);
     else
         AO_store(&mp->pp->poke, 1);
 }
@@ -100,7 +100,7 @@ void weft_unpin(void)
     if (mp->gp->pins == 0)
         wf_die("weft_unpin was called without weft_pin");
     if (--mp->gp->pins == 0) {
-        mp->gp->bound = 0;
+        AO_char_store(&mp->gp->bound, 0);
         mp->pinned = NULL;
     }
     wf_leave(mp);
@@ -109,6 +109,6 @@ void weft_unpin(void)
 void wf_unpin_ended(wf_m *mp)
 {
     mp->gp->pins = 0;
-    mp->gp->bound = 0;
+    AO_char_store(&mp->gp->bound, 0);
     mp->pinned = NULL;
 }

@@ -12,6 +12,7 @@
  * (batch_is_slow) or has waited for 1 ms (sysmon).
  */
 #include "epoll.h"
+#include "hibernate.h"
 #include "sched.h"
 
 #define S               wf_the_sched
@@ -307,6 +308,8 @@ wf_g *wf_find_runnable(wf_m *mp)
         }
         if (mp->spinning)
             stop_spinning(mp);
+        if (WF_UNLIKELY(gp->bound & WF_HIBERNATES))
+            wf_hibernate_end(gp);
         if (WF_LIKELY(!gp->bound))
             return gp;
         wf_give_p(mp, gp);

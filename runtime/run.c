@@ -12,6 +12,7 @@
 #include "dump.h"
 #include "epoll.h"
 #include "fault.h"
+#include "hibernate.h"
 #include "lot.h"
 #include "notify.h"
 #include "stack_report.h"
@@ -237,7 +238,9 @@ static int begin(const weft_options *opt, int procs, uint8_t class)
     if (r != 0)
         return r;
     S.stack_class = class;
-    r = wf_netpoll_init();
+    r = wf_hibernate_start();
+    if (r == 0)
+        r = wf_netpoll_init();
     if (r == 0) {
         wf_membarrier_init();
         wf_fault_start();
@@ -306,6 +309,9 @@ void weft_stats_read(weft_stats *out)
     wf_lock_acquire(&S.lock);
     out->threads = (uint64_t)(S.n_threads - S.n_exited);
     wf_lock_release(&S.lock);
-    out->stack_bytes = wf_g_warm_stacks() * 4096;
+    out->hibernated = wf_hibernate_now();
+    out->hibernations = wf_hibernate_count();
+    uint64_t warm = wf_g_warm_stacks();
+    out->stack_bytes = warm > out->hibernated ? (warm - out->hibernated) * 4096 : 0;
     wf_sched_release();
 }

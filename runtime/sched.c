@@ -13,6 +13,7 @@
 #include "sched.h"
 
 #include "coroutine.h"
+#include "hibernate.h"
 #include "stray.h"
 
 enum { LOOK_TICKS = 64 };
@@ -271,9 +272,14 @@ wf_m *wf_landed(wf_transfer t)
 
 /* ---- Leaving -------------------------------------------------------------------------- */
 
-/* Only one M may run it, and this is not its g0, which would see to that. */
-static WF_COLD wf_g *defer(wf_p *pp, wf_g *gp)
+/* Its stack is to be restored; or only one M may run it, and this is not its g0, which
+ * would see to that. */
+static WF_COLD wf_g *heed(wf_p *pp, wf_g *gp)
 {
+    if (gp->bound & WF_HIBERNATES)
+        wf_hibernate_end(gp);
+    if (!gp->bound)
+        return gp;
     wf_glist one;
     wf_glist_init(&one);
     wf_glist_push(&one, gp);
@@ -305,7 +311,7 @@ static inline wf_g *pick(wf_p *pp)
     } else if (!gp) {
         gp = wf_runq_pop(&pp->runq);
     }
-    return gp && WF_UNLIKELY(gp->bound) ? defer(pp, gp) : gp;
+    return gp && WF_UNLIKELY(gp->bound) ? heed(pp, gp) : gp;
 }
 
 static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit how)

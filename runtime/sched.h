@@ -145,6 +145,7 @@ typedef struct wf_sched {
     int           procs WF_ALIGNED; /* fixed while running */
     bool          may_spin;         /* fixed: at least 2 Ps and a quota of 2 CPUs */
     uint8_t       stack_class;      /* fixed */
+    unsigned      hibernate_after;  /* fixed: of coroutines that do not say; see hibernate.c */
     volatile AO_t stopping;         /* atomic; main returned: all are cancelled */
     volatile AO_t stopped;          /* atomic; nothing is scheduled any more */
     volatile AO_t clock; /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */

@@ -4,13 +4,15 @@
  *
  * Nothing is locked and nothing of the coroutine is changed.  Its turns tell whether it ran
  * meanwhile (g.h): then what was read is thrown away, and read again.  Its stack is walked
- * where it lies (unwind.c stands a stack that moves); all else is copied by the kernel
- * (peek.c), since a name or an object may be gone.  A wait that is still the same after all
+ * where it lies (unwind.c stands a stack that moves); all else, and the words of a stack that
+ * hibernates, is copied by the kernel (peek.c), since a name or an object may be gone.  A wait that is still the same after all
  * was read kept its object alive meanwhile.
  */
 #include "snapshot.h"
 
 #include "about.h"
+#include "hibernate.h"
+#include "pack.h"
 #include "peek.h"
 #include "poll_desc.h"
 #include "sched.h"
@@ -56,12 +58,33 @@ static weft_time deadline_of(const wf_g *gp, const wf_g *copy)
     return d > 0 ? (weft_time)d : WEFT_FOREVER;
 }
 
+/* What lies packed in the heap may be gone as well. */
+static bool begin_moved(wf_unwind *u, const wf_g *copy, uint64_t *words)
+{
+    uint64_t packed[WF_HIBERNATE_WORDS + WF_HIBERNATE_WORDS / WF_PACK_BITS];
+    size_t   n = wf_hibernate_live(copy), bits = wf_pack_bits(n);
+    if (n > WF_HIBERNATE_WORDS || !wf_peek(packed, copy->moved, bits * sizeof *packed))
+        return false;
+    size_t rest = wf_pack_rest(packed, n);
+    if (rest > WF_HIBERNATE_WORDS || !wf_peek(packed, copy->moved, (bits + rest) * sizeof *packed))
+        return false;
+    wf_unpack(words, packed, n);
+    return wf_unwind_moved(u, copy->fctx, words, n);
+}
+
+static bool begin_walk(wf_unwind *u, const wf_g *copy, uint64_t *words)
+{
+    if (copy->bound & WF_HIBERNATES && copy->moved)
+        return begin_moved(u, copy, words);
+    return wf_unwind_saved(u, copy->fctx, copy->stack.top - copy->stack.size, copy->stack.top);
+}
+
 static void walk(const wf_g *copy, wf_seen *out, uintptr_t *frames)
 {
-    const char         *low = copy->stack.top - copy->stack.size;
+    uint64_t            words[WF_HIBERNATE_WORDS];
     enum wf_unwind_step step = WF_UNWIND_MORE;
     wf_unwind           u;
-    if (!wf_unwind_saved(&u, copy->fctx, low, copy->stack.top))
+    if (!begin_walk(&u, copy, words))
         return;
     while (step == WF_UNWIND_MORE && out->n_frames < WF_FRAMES_MOST) {
         frames[out->n_frames++] = wf_unwind_pc(&u);

@@ -34,6 +34,7 @@ enum {
     ARENA_SLOTS_MOST = 8192,
     BATCH_FIRST = 8,
     BATCH_MOST = 512,
+    PAGE = 4096,
     CANARY_BYTES = 64,
     CANARY = 0xa5,
     MAPS_LEFT_FOR_OTHERS = 1000
@@ -269,6 +270,21 @@ void wf_stack_cool(wf_stack *const *stacks, int n)
         }
         advise(iov, k, MADV_DONTNEED);
     }
+}
+
+bool wf_stack_give_back(const wf_stack_part *parts, int n)
+{
+    struct iovec iov[WF_STACK_PARTS];
+    int          k = 0;
+    wf_assert(n <= WF_STACK_PARTS);
+    for (int i = 0; i < n; i++) {
+        const wf_stack *s = parts[i].stack;
+        uintptr_t       low = (uintptr_t)s->top - s->size + (pool.guard == GUARD_CANARY ? PAGE : 0);
+        uintptr_t       live = (uintptr_t)parts[i].live / PAGE * PAGE;
+        if (live > low)
+            iov[k++] = (struct iovec){ (void *)low, live - low };
+    }
+    return k == 0 || advise(iov, k, MADV_DONTNEED) == 0;
 }
 
 enum wf_stack_hit wf_stack_find(const void *addr, char **slot_top)

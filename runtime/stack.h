@@ -14,7 +14,8 @@ enum {
     WF_STACK_MIN = 16 * 1024,        /* the smallest class */
     WF_STACK_CLASSES = 15,           /* 16 KiB << class: up to 256 MiB */
     WF_STACK_GUARD = 64 * 1024,
-    WF_STACK_DEFAULT = 256 * 1024
+    WF_STACK_DEFAULT = 256 * 1024,
+    WF_STACK_PARTS = 64
 };
 
 typedef struct wf_stack {
@@ -30,6 +31,14 @@ int wf_stack_class(size_t bytes, uint8_t *class);
 int  wf_stack_alloc(uint8_t class, wf_stack *out); /* -ENOMEM */
 /* Gives the pages of n stacks back to the system, in batches; they stay allocated. */
 void wf_stack_cool(wf_stack *const *stacks, int n);
+
+/* Pages of stacks in use: all below `live` but a canary's, where live == top all of them.
+ * In one call; false: the system took not all. */
+typedef struct wf_stack_part {
+    const wf_stack *stack;
+    const void     *live;
+} wf_stack_part;
+bool wf_stack_give_back(const wf_stack_part *parts, int n); /* at most WF_STACK_PARTS */
 
 /* The stack whose guard or slot holds addr; false if none does.  Async-signal-safe. */
 enum wf_stack_hit { WF_HIT_NONE, WF_HIT_GUARD, WF_HIT_STACK };

@@ -2,7 +2,7 @@
 /*
  * sysmon.c - a thread without a P that sees to what a busy P cannot: due timers, the
  * poller while all compute, work that waits beside an idle P, Ps whose M blocks or computes
- * for long without a switch, memory after a burst.
+ * for long without a switch, memory after a burst and of readers that wait for long.
  *
  * It looks every TICK while Ps run, seldomer while all of them switch and poll by
  * themselves and after a quiet time, and sleeps for good while all Ps idle and nothing is
@@ -12,6 +12,7 @@
  * so at least one sees the other, and a P never runs unwatched.
  */
 #include "epoll.h"
+#include "hibernate.h"
 #include "sched.h"
 
 #include <pthread.h>
@@ -187,6 +188,8 @@ static int64_t until(int64_t now)
     int     calm = all_idle() ? mon.quiet : mon.steady;
     int64_t rarer = TICK_NS << (calm < CALM_RARE ? calm : CALM_RARE);
     int64_t tick = now + (rarer < TICK_MOST_NS ? rarer : TICK_MOST_NS);
+    if (wf_hibernate_busy())
+        tick = now + TICK_NS;
     if (AO_load(&S.poll_state) == WF_POLL_BLOCKED)
         return tick;
     for (int i = 0; i < S.procs; i++) {
@@ -242,6 +245,7 @@ static void tick(int64_t now)
         wf_g_trim();
         mon.trim_at = now + TRIM_NS;
     }
+    wf_hibernate_look(now, activity());
     count_quiet();
 }
 
@@ -250,7 +254,7 @@ static bool may_sleep(void)
     bool (*look_on)(void) = (bool (*)(void))AO_load_acquire(&sleep_hook); /* pairs with its set */
     if (AO_load(&S.short_until) && AO_load(&S.poll_state) != WF_POLL_BLOCKED)
         return false; /* all threads may block, and no other can be made: nobody else polls */
-    return mon.quiet > QUIET_SLEEP && !(look_on && look_on());
+    return mon.quiet > QUIET_SLEEP && !wf_hibernate_busy() && !(look_on && look_on());
 }
 
 static void sleep_for_good(void)
@@ -259,6 +263,8 @@ static void sleep_for_good(void)
     wf_fence(); /* pairs with idle.c's watch */
     if (all_idle()) {
         int64_t limit = wf_g_any_warm() ? wf_now() + TRIM_NS : WEFT_FOREVER;
+        int64_t round = wf_hibernate_until(activity());
+        limit = round < limit ? round : limit;
         wf_futex_wait(&mon.word, 0, limit);
     }
     AO_store(&S.sysmon_asleep, 0);

@@ -21,7 +21,7 @@ static __attribute__((no_sanitize_address, no_sanitize_thread)) bool load(const 
 {
     if (at < u->low || at > u->high - WORD || at % WORD != 0)
         return false;
-    *out = *(const volatile uintptr_t *)at;
+    *out = *(const volatile uintptr_t *)(at + u->shift);
     return true;
 }
 
@@ -225,11 +225,10 @@ void wf_unwind_signal(wf_unwind *u, const ucontext_t *uc, const void *low, const
 }
 
 /* What jump_fcontext of Boost 1.81 saves: see context.h for how it was entered. */
-bool wf_unwind_saved(wf_unwind *u, const void *fctx, const void *low, const void *high)
+static bool take_saved(wf_unwind *u, const void *fctx)
 {
     static const uint8_t order[] = { 12, 13, 14, 15, RBX, RBP, PC };
     uintptr_t            at = (uintptr_t)fctx + 2 * WORD, v;
-    *u = (wf_unwind){ .low = (uintptr_t)low, .high = (uintptr_t)high };
     for (size_t i = 0; i < sizeof order; i++, at += WORD) {
         if (!load(u, at, &v))
             return false;
@@ -247,11 +246,23 @@ void wf_unwind_signal(wf_unwind *u, const ucontext_t *uc, const void *low, const
     *u = (wf_unwind){ .low = (uintptr_t)low, .high = (uintptr_t)high };
 }
 
-bool wf_unwind_saved(wf_unwind *u, const void *fctx, const void *low, const void *high)
+static bool take_saved(wf_unwind *u, const void *fctx)
 {
-    (void)fctx;
-    *u = (wf_unwind){ .low = (uintptr_t)low, .high = (uintptr_t)high };
+    (void)u, (void)fctx;
     return false;
 }
 
 #endif
+
+bool wf_unwind_saved(wf_unwind *u, const void *fctx, const void *low, const void *high)
+{
+    *u = (wf_unwind){ .low = (uintptr_t)low, .high = (uintptr_t)high };
+    return take_saved(u, fctx);
+}
+
+bool wf_unwind_moved(wf_unwind *u, const void *fctx, const uint64_t *words, size_t n)
+{
+    uintptr_t low = (uintptr_t)fctx;
+    *u = (wf_unwind){ .low = low, .high = low + n * WORD, .shift = (uintptr_t)words - low };
+    return take_saved(u, fctx);
+}

@@ -18,11 +18,14 @@ typedef struct wf_unwind {
     unsigned  known;             /* a bit for each register */
     bool      exact;             /* pc is where the frame stands, not where it returns to */
     uintptr_t low, high;         /* of the stack */
+    uintptr_t shift;             /* from an address there to where its word is read */
 } wf_unwind;
 
 /* From where a signal interrupted it; from a context that wf_jump saved. */
 void wf_unwind_signal(wf_unwind *u, const ucontext_t *uc, const void *low, const void *high);
 bool wf_unwind_saved(wf_unwind *u, const void *fctx, const void *low, const void *high);
+/* The same, where the n words from fctx up were moved to `words`. */
+bool wf_unwind_moved(wf_unwind *u, const void *fctx, const uint64_t *words, size_t n);
 
 /* To the caller's frame.  WF_UNWIND_END: the outermost one was reached, as its table says. */
 enum wf_unwind_step { WF_UNWIND_MORE, WF_UNWIND_END, WF_UNWIND_LOST };

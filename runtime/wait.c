@@ -50,9 +50,9 @@ static bool arm_timer(wf_m *mp, wf_ticket t, weft_time deadline)
 
 static inline void tell(wf_g *gp, wf_what what)
 {
-    gp->wait_for = (unsigned char)what.kind;
+    AO_char_store(&gp->wait_for, (unsigned char)what.kind);
     AO_store(&gp->wait_on, (AO_t)what.on);
-    gp->wait_began = (unsigned)AO_load(&wf_the_sched.clock);
+    AO_int_store(&gp->wait_began, (unsigned)AO_load(&wf_the_sched.clock));
 }
 
 /* Sets the timer; true: it is set and must be taken back unless it fires. */
@@ -73,7 +73,7 @@ static inline enum wf_reason end(wf_g *gp, bool timer)
     enum wf_reason why = wf_token_reason(gp);
     if (timer && why != WF_TIMEOUT)
         wf_timer_del(&gp->timer);
-    gp->wait_for = WF_FOR_NOTHING;
+    AO_char_store(&gp->wait_for, WF_FOR_NOTHING);
     return why;
 }
 

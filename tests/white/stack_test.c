@@ -102,6 +102,54 @@ Test(stack, a_cooled_one_reads_zero_and_can_be_used_again)
 /* ---- Guards --------------------------------------------------------------------------------------- */
 
 /* Touches each page of the guard of a stack; offset in pages from its low end. */
+static int resident(const wf_stack *s)
+{
+    unsigned char there[16];
+    int           n = 0;
+
+    cr_assert_eq(mincore(s->top - s->size, s->size, there), 0);
+    for (size_t i = 0; i < s->size / PAGE; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+/* Of stacks in use: of one all, of others what lies below their live bytes. */
+static int gives_back(void *arg)
+{
+    static const int live[] = { 0, 1, PAGE - 1, PAGE, PAGE + 1, 16 * PAGE };
+    enum { N = sizeof live / sizeof live[0] };
+    wf_stack      s[N];
+    wf_stack_part parts[N];
+
+    setenv("WEFT_GUARD", arg, 1);
+    for (int i = 0; i < N; i++) {
+        s[i] = take(2);
+        for (uint32_t b = CANARY_BYTES; b < s[i].size; b++)
+            s[i].top[-(long)b - 1 + CANARY_BYTES] = 5; /* all but a canary */
+        parts[i] = (wf_stack_part){ &s[i], s[i].top - live[i] };
+    }
+    check(wf_stack_give_back(parts, N));
+    for (int i = 0; i < N; i++) {
+        int canary = strcmp(arg, "canary") == 0 && live[i] < (int)s[i].size;
+        check_eq(resident(&s[i]), (live[i] + PAGE - 1) / PAGE + canary);
+        for (int b = 1; b <= live[i] && b < (int)s[i].size - CANARY_BYTES; b++)
+            check_eq(s[i].top[-b], 5);
+        wf_stack_check(&s[i], "whole", 1);
+        s[i].top[-(long)s[i].size] = 1;
+    }
+    if (strcmp(arg, "canary") == 0)
+        wf_stack_check(&s[0], "overwritten", 1); /* dies of it */
+    return 0;
+}
+
+Test(stack, those_in_use_give_back_what_is_not_live_and_keep_canaries)
+{
+    static char *const kinds[] = { "mprotect", "canary" };
+
+    cr_assert_eq(child_run(gives_back, kinds[0])->status, 0);
+    assert_dies_saying(child_run(gives_back, kinds[1]), "(overwritten) overflowed");
+}
+
 static int touch_guard(void *arg)
 {
     wf_stack s;

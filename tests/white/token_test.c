@@ -97,6 +97,31 @@ Test(token, cancellation_alone_passes_an_uncancellable_wait_by)
     cr_assert_eq(wf_token_fire(&g, armed(0), WF_CANCEL), WF_WON, "the next one is cancellable again");
 }
 
+/* As sysmon does to move a stack: the lander of the switch once more. */
+Test(token, what_is_taken_back_is_armed_and_parks_again_unless_fired)
+{
+    static const AO_t flags[] = { 0, WF_TOKEN_UNCANCELLABLE };
+
+    for (int i = 0; i < 4; i++) {
+        wf_ticket t = armed(flags[i % 2]);
+        AO_t      before = AO_load(&g.token);
+
+        cr_assert(wf_token_park(&g, before));
+        AO_t then = AO_load(&g.token);
+        cr_assert(wf_token_unpark(&g, then));
+        cr_assert_eq(AO_load(&g.token), before);
+        cr_assert_not(wf_token_unpark(&g, then), "it is armed");
+        if (i >= 2) {
+            cr_assert_eq(wf_token_fire(&g, t, WF_EVENT), WF_WON, "not WF_WON_PARKED");
+            cr_assert_not(wf_token_park(&g, before), "sysmon must run the G");
+        } else {
+            cr_assert(wf_token_park(&g, before));
+            cr_assert_eq(wf_token_fire(&g, t, WF_EVENT), WF_WON_PARKED);
+            cr_assert_not(wf_token_unpark(&g, then), "a waker was first");
+        }
+    }
+}
+
 Test(token, a_wait_that_is_withdrawn_cannot_be_fired)
 {
     wf_ticket t = armed(0);

@@ -100,6 +100,26 @@ static void deep_sleeper(void *arg)
     descend(0);
 }
 
+/* Its words elsewhere, as of one that hibernates: the same frames; and fewer words end it early. */
+static void walk_moved(wf_g *gp)
+{
+    static uint64_t words[32768];
+    size_t          n = (size_t)(gp->stack.top - (char *)gp->fctx) / sizeof words[0];
+    wf_unwind       u;
+    int             found;
+
+    check(n <= sizeof words / sizeof words[0]);
+    memcpy(words, gp->fctx, n * sizeof words[0]);
+    memset(gp->fctx, 0, n * sizeof words[0]);
+    check(wf_unwind_moved(&u, gp->fctx, words, n));
+    check_eq(walk(&u, &found), WF_UNWIND_END);
+    check_eq(found, DEEP);
+    check(wf_unwind_moved(&u, gp->fctx, words, n / 2));
+    check_eq(walk(&u, &found), WF_UNWIND_LOST);
+    check(found < DEEP && !wf_unwind_moved(&u, gp->fctx, words, 8));
+    memcpy(gp->fctx, words, n * sizeof words[0]);
+}
+
 static void walk_if_deep(wf_g *gp, void *arg)
 {
     wf_unwind u;
@@ -110,6 +130,7 @@ static void walk_if_deep(wf_g *gp, void *arg)
     check(wf_unwind_saved(&u, gp->fctx, gp->stack.top - gp->stack.size, gp->stack.top));
     check_eq(walk(&u, &found), WF_UNWIND_END);
     check_eq(found, DEEP);
+    walk_moved(gp);
     ++*(int *)arg;
 }
 

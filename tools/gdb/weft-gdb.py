@@ -25,6 +25,7 @@ import gdb.unwinder
 
 FREE, ALIVE, ABANDONED = range(3)  # enum wf_g_state
 TOKEN_PARKED = 2  # enum wf_token_state
+HIBERNATES = 2  # of enum wf_bound
 SLAB_GS = 256  # of coroutine.c
 CLOCK_S = 0.01  # WF_CLOCK_NS of sched.h
 
@@ -60,7 +61,8 @@ class Runtime:
         self.g = gdb.lookup_type("struct wf_g")
         self.fields = {name: self.field(self.g, name)
                        for name in ("id", "state", "fctx", "fresh", "token", "wait_for", "wait_on",
-                                    "wait_began", "name", "fn", "group_fn", "started_at")}
+                                    "wait_began", "bound", "moved", "name", "fn", "group_fn",
+                                    "started_at")}
 
     @staticmethod
     def field(type_, name):
@@ -147,6 +149,9 @@ class Coroutine:
 
     def registers(self):
         """Those it goes on with."""
+        if self.bound & HIBERNATES and self.moved:
+            raise gdb.GdbError(f"coroutine {self.id} hibernates: its stack was moved to the heap; "
+                               "weft_dump shows its frames")
         memory = gdb.selected_inferior()
         words = struct.unpack("<9Q", memory.read_memory(self.fctx, SAVED_BYTES).tobytes())
         saved = dict(zip(SAVED, words[2:]))
