@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What 9,000 idle connections cost weft-echo, each having echoed once: at most 5 KiB of resident
-# memory each, and no processor time.
+# memory each, 1,100 bytes once their coroutines hibernate, and then no processor time.
 # shellcheck source=tests/tools/support.bash
 . "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 
@@ -34,9 +34,24 @@ pids+=("$holder")
 exec 7>"$work/end"
 await_line "$work/held" '^held'
 
-bytes=$((($(resident_kib) - before) * 1024 / connections))
+bytes_each()
+{
+    echo $((($(resident_kib) - before) * 1024 / connections))
+}
+
+bytes=$(bytes_each)
 echo "resident bytes a connection: $bytes"
 [ "$bytes" -le 5120 ] || fail "$bytes resident bytes a connection, more than 5120"
+
+last=$bytes
+for _ in $(seq 60); do # until all do
+    sleep 0.5
+    bytes=$(bytes_each)
+    [ "$bytes" -gt 1100 ] || [ "$bytes" != "$last" ] || break
+    last=$bytes
+done
+echo "resident bytes a connection that hibernates: $bytes"
+[ "$bytes" -le 1100 ] || fail "$bytes resident bytes a connection, more than 1100, after 30 s"
 
 # The time that passes is what is measured.
 began=$(processor_ns)

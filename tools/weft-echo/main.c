@@ -4,8 +4,8 @@
  * its own, a third waits for signals.
  *
  * Bytes are borrowed from weft's buffers and written straight from there, so that a waiting
- * connection holds its coroutine and nothing else.  serve() must keep its frame small for the
- * same reason: no buffers, no formatting.
+ * connection holds its coroutine and nothing else, after a second not even most of its stack.
+ * serve() must keep its frame small for the same reason: no buffers, no formatting.
  */
 #include <stdatomic.h>
 #include <weft.h>
@@ -17,6 +17,7 @@
 
 #define CHUNK_BYTES ((size_t)16384) /* most that one borrow takes */
 #define STACK_BYTES ((size_t)65536) /* address space; formatting a message is the deepest use */
+#define IDLE_NS     WEFT_S          /* a connection gives its stack back after that */
 
 struct server {
     struct options options;
@@ -41,6 +42,7 @@ static int serve(void *arg)
     const void          *data;
     ssize_t              n;
 
+    weft_hibernate(IDLE_NS); /* nobody else knows an address in this stack */
     do {
         n = weft_conn_borrow(client->conn, &data, CHUNK_BYTES);
         if (n > 0) {
