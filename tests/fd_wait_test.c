@@ -267,20 +267,20 @@ Test(fd_wait, waits_for_other_threads)
 /* Between two waits the descriptor is closed, and its number is another's. */
 static int reuse(void *arg)
 {
-    int first = -1;
+    int last = -1, reused = 0;
 
     for (long i = 0; i < test_scaled(3000); i++) {
         int p[2];
         make_pipe(p);
-        if (i == 0)
-            first = p[0];
-        check_eq(p[0], first);
+        reused += p[0] == last; /* but for the moments in which sysmon has one open */
+        last = p[0];
         if (i % 2)
             check_eq(write(p[1], "!", 1), 1);
         check_eq(weft_fd_wait(p[0], POLLIN, i % 4 < 2 ? WEFT_NOWAIT : weft_after(WEFT_US)),
                  i % 2 ? POLLIN : -ETIMEDOUT);
         close_both(p);
     }
+    check(reused > 0);
     return arg != NULL;
 }
 
