@@ -158,6 +158,7 @@ static WF_NOINLINE void lock_contended(volatile AO_t *word)
 
 void weft_mutex_lock(weft_mutex *m)
 {
+    wf_expect_coroutine("weft_mutex_lock");
     if (WF_UNLIKELY(!try_lock(word_of(m), 0)))
         lock_contended(word_of(m));
     taken(m, WF_CALLER);
@@ -165,6 +166,7 @@ void weft_mutex_lock(weft_mutex *m)
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
+    wf_expect_coroutine("weft_mutex_trylock");
     bool got = try_lock(word_of(m), 0);
     if (got)
         taken(m, WF_CALLER);
@@ -238,6 +240,7 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
 
 void weft_mutex_unlock(weft_mutex *m)
 {
+    wf_expect_coroutine("weft_mutex_unlock");
     let_go(m);
     if (WF_LIKELY(try_unlock(word_of(m))))
         return;
@@ -308,6 +311,7 @@ static void wake(wf_m *mp, weft_cond *c, bool all)
 
 static void signal_call(const char *call, weft_cond *c, bool all)
 {
+    wf_expect_coroutine(call);
     if (!AO_load_acquire(waiting_of(c))) /* pairs with the release in weft_cond_wait */
         return;
     wf_m *mp = wf_enter(call);

@@ -120,6 +120,7 @@ static void release_slow(const char *call, volatile AO_t *word, AO_t what)
 
 void weft_rwmutex_rdlock(weft_rwmutex *m)
 {
+    wf_expect_coroutine("weft_rwmutex_rdlock");
     if (WF_UNLIKELY(!try_take(word_of(m), READ)))
         take_slow("weft_rwmutex_rdlock", word_of(m), READ);
     AO_store((volatile AO_t *)&m->opaque[2], wf_who(WF_CALLER)); /* one of those that read */
@@ -127,6 +128,7 @@ void weft_rwmutex_rdlock(weft_rwmutex *m)
 
 void weft_rwmutex_lock(weft_rwmutex *m)
 {
+    wf_expect_coroutine("weft_rwmutex_lock");
     if (WF_UNLIKELY(!try_take(word_of(m), WRITE)))
         take_slow("weft_rwmutex_lock", word_of(m), WRITE);
     m->opaque[1] = wf_who(WF_CALLER); /* for people: by the holder alone */
@@ -135,6 +137,7 @@ void weft_rwmutex_lock(weft_rwmutex *m)
 void weft_rwmutex_rdunlock(weft_rwmutex *m)
 {
     volatile AO_t *word = word_of(m);
+    wf_expect_coroutine("weft_rwmutex_rdunlock");
     for (;;) {
         AO_t w = AO_load(word);
         if (w < READER)
@@ -151,6 +154,7 @@ void weft_rwmutex_rdunlock(weft_rwmutex *m)
 void weft_rwmutex_unlock(weft_rwmutex *m)
 {
     volatile AO_t *word = word_of(m);
+    wf_expect_coroutine("weft_rwmutex_unlock");
     m->opaque[1] = 0; /* before it lets go: nobody is said to hold what it does not */
     if (WF_LIKELY(AO_compare_and_swap_full(word, WRITER, 0)))
         return;

@@ -20,18 +20,18 @@ enum { LOOK_TICKS = 64 };
 
 wf_sched wf_the_sched;
 
-static _Thread_local __attribute__((tls_model("initial-exec"))) wf_m *this_m;
+_Thread_local __attribute__((tls_model("initial-exec"), used)) wf_m *wf_this_m;
 
 WF_NOINLINE wf_m *wf_m_self(void)
 {
-    wf_m **p = &this_m;
+    wf_m **p = &wf_this_m;
     __asm__ volatile("" : "+r"(p) : : "memory"); /* no caller may keep the address */
     return *p;
 }
 
 WF_NOINLINE void wf_m_set_self(wf_m *mp)
 {
-    this_m = mp;
+    wf_this_m = mp;
 }
 
 /* ---- The entry check's rare half ---------------------------------------------- */

@@ -178,6 +178,7 @@ static void wait_once(wf_m **mp, volatile AO_t *word)
 void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
 {
     volatile AO_t *word = (volatile AO_t *)&o->opaque[0];
+    wf_expect_coroutine("weft_once_do");
     if (AO_load_acquire(word) == DONE) /* pairs with finish_once */
         return;
     wf_m *mp = wf_enter("weft_once_do");

@@ -11,6 +11,11 @@
 
 static weft_group     group;
 static weft_waitgroup waitgroup;
+static weft_mutex     a_mutex, held_mutex;
+static weft_rwmutex   a_rwmutex, read_rwmutex, held_rwmutex;
+static weft_cond      cond;
+static weft_once      once;
+static weft_sem       sem;
 
 static void nothing(void *arg)
 {
@@ -23,15 +28,30 @@ static int nothing_int(void *arg)
     return 0;
 }
 
+/* So that each unlock has what it wants, and the once is done. */
+static int hold(void *arg)
+{
+    weft_mutex_lock(&held_mutex);
+    weft_rwmutex_rdlock(&read_rwmutex);
+    weft_rwmutex_lock(&held_rwmutex);
+    weft_once_do(&once, nothing, NULL);
+    weft_sem_release(&sem, 1);
+    return arg != NULL;
+}
+
 /* What is for coroutines only, by name. */
 static const struct call {
     const char *name;
     int         number;
 } calls[] = {
-    { "weft_yield", 0 },       { "weft_sleep", 1 },          { "weft_sleep_until", 2 },
-    { "weft_group_go", 3 },    { "weft_group_wait", 4 },     { "weft_cancelled", 5 },
-    { "weft_shield", 6 },      { "weft_waitgroup_wait", 7 }, { "weft_block_enter", 8 },
-    { "weft_block_leave", 9 },
+    { "weft_yield", 0 }, { "weft_sleep", 1 }, { "weft_sleep_until", 2 }, { "weft_group_go", 3 },
+    { "weft_group_wait", 4 }, { "weft_cancelled", 5 }, { "weft_shield", 6 },
+    { "weft_waitgroup_wait", 7 }, { "weft_block_enter", 8 }, { "weft_block_leave", 9 },
+    { "weft_mutex_lock", 10 }, { "weft_mutex_trylock", 11 }, { "weft_mutex_lock_until", 12 },
+    { "weft_mutex_unlock", 13 }, { "weft_rwmutex_rdlock", 14 }, { "weft_rwmutex_rdunlock", 15 },
+    { "weft_rwmutex_lock", 16 }, { "weft_rwmutex_unlock", 17 }, { "weft_cond_wait", 18 },
+    { "weft_cond_signal", 19 }, { "weft_cond_broadcast", 20 }, { "weft_sem_acquire", 21 },
+    { "weft_once_do", 22 },
 };
 enum { CALLS = sizeof calls / sizeof calls[0] };
 
@@ -47,12 +67,26 @@ static int do_call(int number)
     case 6: return weft_shield(true);
     case 7: return weft_waitgroup_wait(&waitgroup, WEFT_NOWAIT);
     case 8: weft_block_enter(); return 0;
-    default: weft_block_leave(); return 0;
+    case 9: weft_block_leave(); return 0;
+    case 10: weft_mutex_lock(&a_mutex); return 0;
+    case 11: return weft_mutex_trylock(&a_mutex);
+    case 12: return weft_mutex_lock_until(&a_mutex, WEFT_FOREVER);
+    case 13: weft_mutex_unlock(&held_mutex); return 0;
+    case 14: weft_rwmutex_rdlock(&a_rwmutex); return 0;
+    case 15: weft_rwmutex_rdunlock(&read_rwmutex); return 0;
+    case 16: weft_rwmutex_lock(&a_rwmutex); return 0;
+    case 17: weft_rwmutex_unlock(&held_rwmutex); return 0;
+    case 18: return weft_cond_wait(&cond, &held_mutex, WEFT_NOWAIT);
+    case 19: weft_cond_signal(&cond); return 0;
+    case 20: weft_cond_broadcast(&cond); return 0;
+    case 21: return weft_sem_acquire(&sem, WEFT_FOREVER);
+    default: weft_once_do(&once, nothing, NULL); return 0;
     }
 }
 
 static int outside(void *arg)
 {
+    check_eq(weft_run(NULL, hold, NULL), 0);
     return do_call(*(const int *)arg);
 }
 
@@ -66,6 +100,7 @@ static int beside(void *arg)
 {
     pthread_t thread;
 
+    check_eq(hold(NULL), 0);
     check_eq(pthread_create(&thread, NULL, on_a_thread, arg), 0);
     pthread_join(thread, NULL);
     return 0;
@@ -76,16 +111,24 @@ static int run_beside(void *arg)
     return weft_run(NULL, beside, arg);
 }
 
+static const char *said_of(const struct call *c)
+{
+    static char words[80];
+
+    snprintf(words, sizeof words, "weft: %s was called ", c->name);
+    return words;
+}
+
 Test(misuse, outside_a_coroutine_each_call_is_named)
 {
     for (int i = 0; i < CALLS; i++)
-        assert_dies_saying(child_run(outside, (void *)&calls[i].number), calls[i].name);
+        assert_dies_saying(child_run(outside, (void *)&calls[i].number), said_of(&calls[i]));
 }
 
 Test(misuse, on_a_thread_that_is_none_of_wefts_while_it_runs)
 {
     for (int i = 0; i < CALLS; i++)
-        assert_dies_saying(child_run(run_beside, (void *)&calls[i].number), calls[i].name);
+        assert_dies_saying(child_run(run_beside, (void *)&calls[i].number), said_of(&calls[i]));
 }
 
 static int in_a_block(void *arg)
