@@ -6,6 +6,7 @@
  * coroutines never mix.  Waiting and retrying are fd.c's; here is only what is tried.
  */
 #include "conn.h"
+#include "ringed.h"
 
 #include "runtime/sys.h"
 
@@ -19,7 +20,9 @@ enum { WINDOW = 16 }; /* elements copied when a vector is resumed within one */
 
 ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
 {
-    wf_fd  *f = op->f;
+    wf_fd *f = op->f;
+    if (f->ringed)
+        return wf_ring_receive(op, buf, n);
     ssize_t r = WF_UNLIKELY(f->type == WF_FD_FILE) ? wf_sys_read(f->lock.fd, buf, n)
                                                    : wf_sys_recv(f->lock.fd, buf, n, 0);
     if (r == 0)

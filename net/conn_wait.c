@@ -38,6 +38,7 @@
  * A descriptor that epoll does not take (a regular file) is always ready.
  */
 #include "conn.h"
+#include "ringed.h"
 
 #include <poll.h>
 #include <weft/net.h>
@@ -82,7 +83,8 @@ static int ask(waiting *w)
             w->own[m] = wf_fdlock_claim(&f->lock, m);
         held |= has(w, m) ? w->events & bit_of[m] : 0;
     }
-    return wf_poll_ask(f->lock.fd, held, w->events);
+    int ready = wf_poll_ask(f->lock.fd, held, w->events);
+    return ready >= 0 && held & POLLIN && wf_ring_holds(f) ? ready | POLLIN : ready;
 }
 
 /* Into the queues of the turns it lacks; -EAGAIN: it is in all of them, until *deadline; 0:
@@ -164,6 +166,8 @@ int weft_conn_wait(weft_conn c, int events)
     w.borrowed = wf_borrow_held(w.op.mp->gp, c.id);
     if (wf_g_cancelled(w.op.mp->gp))
         r = -ECANCELED;
+    if (r == 0)
+        r = wf_ring_leave(&w.op);
     if (r == 0)
         r = wf_op_share(&w.op) ? wait_on(&w) : -EBADF;
     finish(&w);

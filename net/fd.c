@@ -8,6 +8,7 @@
 #include "fd.h"
 
 #include "net.h"
+#include "ringed.h"
 #include "scarce.h"
 
 #include "runtime/coroutine.h"
@@ -59,8 +60,11 @@ static wf_fd *slot_make(unsigned index)
 /* Registered, and a slot made ready that nobody can enter yet. */
 static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd **out)
 {
-    wf_poll_desc *pd;
-    int           r = wf_poll_open(fd, kind == WF_FD_CONN && type == WF_FD_TCP, &pd);
+    wf_poll_desc     *pd;
+    enum wf_poll_kind what = type != WF_FD_TCP     ? WF_POLL_ANY
+                             : kind == WF_FD_CONN ? WF_POLL_TCP
+                                                  : WF_POLL_TCP_LISTENER;
+    int               r = wf_poll_open(fd, what, &pd);
     if (r < 0)
         return r;
     wf_fd *f = slot_make(pd->index);
@@ -73,6 +77,7 @@ static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd
     f->kind = (uint8_t)kind;
     f->type = (uint8_t)type;
     f->eof = f->accepted = f->reset = false;
+    f->ringed = pd->inbox.by_ring;
     *out = f;
     return 0;
 }
@@ -116,7 +121,10 @@ static void close_number(wf_fd *f)
     if (f->pd->pollable)
         wf_netpoll_close(f->pd);
     f->pd->pollable = false;
+    bool let_go = !f->ringed || wf_ring_close(f);
     drain(f);
+    if (!let_go) /* the file stays for a moment: the peer is to read the end now */
+        (void)wf_sys_shutdown(f->lock.fd, SHUT_RDWR);
     if (f->held >= 0)
         wf_sys_close(f->held);
     wf_sys_close(f->lock.fd);
@@ -193,7 +201,7 @@ int wf_fd_adopt(wf_m *mp, int fd, enum wf_fd_kind kind, enum wf_fd_type type, ui
     int    r = fd_register(fd, kind, type, &f);
     if (r < 0)
         return r;
-    bool twice = !f->pd->pollable && is_open(mp, fd);
+    bool twice = (f->ringed || !f->pd->pollable) && is_open(mp, fd);
     int  was_set = twice ? -EEXIST : wf_sys_nonblock(fd);
     r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
     if (r < 0) {

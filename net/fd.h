@@ -31,6 +31,7 @@ typedef struct wf_fd {
     uint8_t       type;         /* fixed while open: enum wf_fd_type */
     bool          eof : 1;      /* owner of the turn to read: the peer's end was read */
     bool          accepted : 1; /* owner of the turn to read: the last accept found one */
+    bool          ringed : 1;   /* fixed while open: see ringed.h; for the same */
     bool          reset;        /* who closed it: a reset is wanted, so drain nothing */
 } WF_ALIGNED wf_fd;
 

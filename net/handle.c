@@ -9,6 +9,7 @@
 #include "conn.h"
 #include "net.h"
 #include "resolve.h"
+#include "ringed.h"
 #include "scarce.h"
 
 #include "runtime/sys.h"
@@ -138,6 +139,8 @@ static int number(const char *call, uint64_t id, enum wf_fd_kind kind)
 {
     wf_op op;
     int   r = wf_op_begin(&op, call, id, kind);
+    if (r == 0)
+        r = wf_ring_leave(&op);
     if (r == 0)
         r = op.f->lock.fd;
     wf_op_end(&op);

@@ -6,6 +6,7 @@
  */
 #include "addr.h"
 #include "fd.h"
+#include "ringed.h"
 #include "scarce.h"
 
 #include "runtime/sys.h"
@@ -184,13 +185,19 @@ static bool none_left(wf_fd *f)
     return ask && wf_sys_poll(&p) == 0; /* an error is accept's to tell */
 }
 
+static int accept_now(wf_fd *f)
+{
+    if (none_left(f))
+        return -EAGAIN;
+    int fd = wf_sys_accept(f->lock.fd, NULL, NULL);
+    f->accepted = fd >= 0;
+    return fd;
+}
+
 static ssize_t try_accept(wf_op *op, void *arg)
 {
     (void)arg;
-    if (none_left(op->f))
-        return -EAGAIN;
-    int fd = wf_sys_accept(op->f->lock.fd, NULL, NULL);
-    op->f->accepted = fd >= 0;
+    int fd = op->f->ringed ? wf_ring_accept(op, accept_now) : accept_now(op->f);
     return skips(fd) ? -EINTR : fd; /* at once again, unless deadline or cancellation came */
 }
 

@@ -7,10 +7,15 @@
  * clears the flag (1 -> 0), so that a break which comes later writes again.  A poll that
  * does not block may see the pipe's event and must leave byte and flag alone, else the
  * blocked one sleeps on: the pipe is registered level-triggered for that reason.
+ *
+ * Rings are registered too, edge-triggered: so whoever blocks here hears of the completions
+ * on the ring of an M that sleeps or is in other code.  Who takes such an edge takes all that
+ * is in the ring.
  */
 #include "epoll.h"
 
 #include "sys.h"
+#include "uring.h"
 
 #include <unistd.h>
 
@@ -22,10 +27,14 @@ static struct {
     int           epfd;
     int           pipe[2];
     volatile AO_t broken; /* the wake flag */
-    volatile AO_t used;   /* descriptors registered */
+    volatile AO_t used;   /* descriptors open */
 } np = { -1, { -1, -1 }, 0, 0 };
 
-#define PIPE_ID UINT64_C(0) /* no descriptor's id is 0 */
+/* What is no descriptor's: the pipe's is 0; a ring's is its number + 1 in the upper part. */
+#define PIPE_ID     UINT64_C(0)
+#define INDEX_MASK  UINT64_C(0xffffff)
+#define RING_ID(n)  (((uint64_t)(n) + 1) << 24)
+#define RING_OF(id) ((unsigned)((id) >> 24) - 1)
 
 int wf_netpoll_init(void)
 {
@@ -43,6 +52,8 @@ int wf_netpoll_init(void)
         struct epoll_event ev = { .events = EPOLLIN, .data.u64 = PIPE_ID };
         r = wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, np.pipe[0], &ev);
     }
+    if (r == 0)
+        r = wf_uring_start();
     if (r < 0)
         wf_netpoll_end();
     return r;
@@ -57,16 +68,29 @@ static void close_one(int *fd)
 
 void wf_netpoll_end(void)
 {
+    wf_uring_end();
     close_one(&np.epfd);
     close_one(&np.pipe[0]);
     close_one(&np.pipe[1]);
 }
 
-int wf_netpoll_open(wf_poll_desc *pd)
+int wf_netpoll_watch(wf_poll_desc *pd, enum wf_watch watch)
 {
-    struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-                              .data.u64 = wf_poll_id(pd) };
-    int                r = wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, pd->fd, &ev);
+    unsigned           was = AO_int_load(&pd->watch);
+    uint32_t           reading = watch == WF_WATCH_ALL ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0;
+    struct epoll_event ev = { .events = EPOLLOUT | EPOLLET | reading, .data.u64 = wf_poll_id(pd) };
+    if (was >= (unsigned)watch)
+        return 0;
+    int r = wf_sys_epoll_ctl(np.epfd, was ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, pd->fd, &ev);
+    if (r < 0)
+        return r;
+    AO_int_store(&pd->watch, watch);
+    return 0;
+}
+
+int wf_netpoll_open(wf_poll_desc *pd, enum wf_watch watch)
+{
+    int r = wf_netpoll_watch(pd, watch);
     if (r == 0)
         AO_fetch_and_add_full(&np.used, 1);
     return r;
@@ -75,9 +99,16 @@ int wf_netpoll_open(wf_poll_desc *pd)
 void wf_netpoll_close(wf_poll_desc *pd)
 {
     struct epoll_event none = { 0 };
-    /* Before close(2): a duplicate of the descriptor would keep it registered. */
-    wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_DEL, pd->fd, &none);
+    if (AO_int_load(&pd->watch)) /* before close(2): a duplicate would keep it registered */
+        wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_DEL, pd->fd, &none);
+    AO_int_store(&pd->watch, WF_WATCH_NOTHING);
     AO_fetch_and_add_full(&np.used, (AO_t)-1);
+}
+
+int wf_netpoll_add_ring(int fd, unsigned number)
+{
+    struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u64 = RING_ID(number) };
+    return wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_ADD, fd, &ev);
 }
 
 bool wf_netpoll_used(void)
@@ -98,6 +129,16 @@ static void drain_pipe(void)
     AO_store_release(&np.broken, 0); /* pairs with the CAS in break */
 }
 
+/* Of the pipe or a ring: the number of descriptors told of. */
+static WF_NOINLINE int other_event(uint64_t id, bool drain, wf_glist *out)
+{
+    if (id != PIPE_ID)
+        return wf_uring_event(RING_OF(id), out);
+    if (drain)
+        drain_pipe();
+    return 0;
+}
+
 static int poll_once(int64_t timeout_ns, bool drain, wf_glist *out)
 {
     struct epoll_event evs[EVENTS];
@@ -110,9 +151,8 @@ static int poll_once(int64_t timeout_ns, bool drain, wf_glist *out)
             wf_poll_near(evs[i + AHEAD].data.u64);
         if (i + AHEAD / 2 < n)
             wf_poll_near_g(evs[i + AHEAD / 2].data.u64);
-        if (evs[i].data.u64 == PIPE_ID) {
-            if (drain)
-                drain_pipe();
+        if (!(evs[i].data.u64 & INDEX_MASK)) {
+            descriptors += other_event(evs[i].data.u64, drain, out);
             continue;
         }
         descriptors++;

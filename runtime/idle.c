@@ -16,6 +16,7 @@
  */
 #include "epoll.h"
 #include "sched.h"
+#include "uring.h"
 
 
 #define S                wf_the_sched
@@ -273,6 +274,14 @@ int64_t wf_p_cpu(wf_p *pp, int *tid)
     return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
 }
 
+void wf_flush_ring(wf_m *mp)
+{
+    wf_glist out;
+    wf_glist_init(&out);
+    wf_uring_flush(mp, &out);
+    wf_ready_list(mp, &out);
+}
+
 /* ---- Sleeping ----------------------------------------------------------------------------- */
 
 bool wf_doze(wf_m *mp, int64_t limit)
@@ -326,6 +335,8 @@ static void doze(wf_m *mp)
 
 void wf_stop_m(wf_m *mp)
 {
+    if (mp->ring)
+        wf_flush_ring(mp);
     wf_lock_acquire(&S.lock);
     bool stopped = AO_load(&S.stopped);
     if (!stopped)
@@ -393,6 +404,8 @@ static void blocked_poll(wf_m *mp)
     wf_glist_init(&out);
     while (!done) {
         int n = wf_netpoll_block(poll_timeout(), &out);
+        if (mp->ring) /* a completion of its own may have ended the wait unsaid */
+            n += wf_uring_poll(mp, &out);
         AO_fetch_and_add_full(&S.n_polls, 1);
         AO_fetch_and_add_full(&S.n_poll_events, (AO_t)n);
         now = wf_now();
@@ -456,6 +469,8 @@ static void withdraw(wf_m *mp)
 void wf_go_idle(wf_m *mp)
 {
     wf_p *pp = mp->pp;
+    if (mp->ring)
+        wf_flush_ring(mp); /* before the last look: it may complete at once */
     bool  poll_others = S.procs > 1 && others_poll(pp);
     wf_lock_acquire(&S.lock);
     if (S.global.n > 0 || AO_load(&S.stopped)) {

@@ -12,6 +12,7 @@
 #include "epoll.h"
 #include "fault.h"
 #include "sched.h"
+#include "uring.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -134,6 +135,10 @@ static void *m_main(void *arg)
     wf_shadow_thread(&mp->g0.shadow);
     wf_fault_thread(mp);
     wf_schedule(mp);
+    if (mp->ring) {
+        wf_flush_ring(mp);
+        wf_uring_leave(mp);
+    }
     wf_fault_thread_end(mp);
     wf_m_set_self(NULL);
     if (mp->retired)

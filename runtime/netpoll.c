@@ -9,6 +9,7 @@
 
 #include "epoll.h"
 #include "sys.h"
+#include "uring.h"
 #include "wait.h"
 
 #include <poll.h>
@@ -17,11 +18,13 @@ static const enum wf_wait_kind wait_kinds[] = { WF_FOR_READABLE, WF_FOR_WRITABLE
 
 /* ---- Open and close -------------------------------------------------------------- */
 
-static void reset(wf_poll_desc *pd, int fd, bool stream_tcp)
+static void reset(wf_poll_desc *pd, int fd, bool stream_tcp, bool ringed)
 {
     pd->fd = fd;
+    AO_int_store(&pd->watch, WF_WATCH_NOTHING);
+    wf_inbox_reset(&pd->inbox, ringed);
     pd->closing = pd->drained = false;
-    pd->short_rule = stream_tcp;
+    pd->short_rule = stream_tcp && !ringed;
     AO_int_store(&pd->news, 0);
     pd->urgent_at = pd->urgent_seen = 0;
     for (int m = WF_READ; m <= WF_WRITE; m++) {
@@ -32,16 +35,17 @@ static void reset(wf_poll_desc *pd, int fd, bool stream_tcp)
     }
 }
 
-int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out)
+int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
 {
     wf_poll_desc *pd = wf_poll_cache_alloc();
     if (!pd)
         return -ENOMEM;
+    bool ringed = kind != WF_POLL_ANY && wf_uring_on();
     wf_spin_acquire(&pd->lock);
-    reset(pd, fd, stream_tcp);
+    reset(pd, fd, kind == WF_POLL_TCP, ringed);
     wf_poll_next_gen(pd);
     wf_spin_release(&pd->lock);
-    int r = wf_netpoll_open(pd);
+    int r = wf_netpoll_open(pd, ringed ? WF_WATCH_NOTHING : WF_WATCH_ALL);
     pd->pollable = r == 0;
     if (r < 0 && r != -EPERM) { /* EPERM: a regular file, always ready */
         wf_poll_cache_free(pd);
@@ -49,6 +53,14 @@ int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out)
     }
     *out = pd;
     return 0;
+}
+
+int wf_poll_watch(wf_poll_desc *pd, enum wf_watch watch)
+{
+    wf_spin_acquire(&pd->lock);
+    int r = pd->pollable ? wf_netpoll_watch(pd, watch) : 0;
+    wf_spin_release(&pd->lock);
+    return r;
 }
 
 static void disarm(wf_poll_desc *pd)
@@ -185,7 +197,11 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
 {
     if (wf_g_cancelled((*mp)->gp))
         return -ECANCELED;
-    int r = announce(pd, mode);
+    int r = 0;
+    if (WF_UNLIKELY(mode == WF_WRITE && !AO_int_load(&pd->watch)))
+        r = wf_poll_watch(pd, WF_WATCH_WRITE);
+    if (r == 0)
+        r = announce(pd, mode);
     if (r != 1)
         return r;
     struct wait    w = { pd, mode };

@@ -15,12 +15,18 @@
 
 #include <sys/types.h>
 
+/* What fd is.  WF_POLL_TCP, a connection: a short read means that nothing is left, so the
+ * next read may park untried. */
+enum wf_poll_kind { WF_POLL_ANY, WF_POLL_TCP, WF_POLL_TCP_LISTENER };
+
 /*
- * Registers fd (non-blocking) once, edge-triggered.  stream_tcp: a short read means
- * that nothing is left, so the next read may park untried.  -ENOMEM, -ENOSPC; a
- * regular file (EPERM) gives a descriptor that is always ready.
+ * Registers fd (non-blocking) once with epoll, edge-triggered; where rings are used TCP is
+ * registered only once somebody waits for what no ring tells.  -ENOMEM, -ENOSPC; a regular
+ * file (EPERM) gives a descriptor that is always ready.
  */
-int wf_poll_open(int fd, bool stream_tcp, wf_poll_desc **out);
+int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out);
+/* From here on epoll tells of that too. */
+int wf_poll_watch(wf_poll_desc *pd, enum wf_watch watch);
 
 /*
  * Before an attempt: forgets old readiness, unless the read side is known to be

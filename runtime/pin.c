@@ -37,6 +37,8 @@ void wf_p_await(wf_m *mp)
         mp->pp = NULL;
         if (wf_p_acquire(mp))
             break;
+        if (mp->ring)
+            wf_flush_ring(mp);
         bind(gp, mp);
         queue(gp);
         wf_leave(mp); /* the stop need not wait for it */
@@ -72,6 +74,8 @@ void wf_give_p(wf_m *mp, wf_g *gp)
 
 wf_g *wf_await_pinned(wf_m *mp)
 {
+    if (mp->ring)
+        wf_flush_ring(mp);
     AO_store(&mp->waits_pinned, 1);
     wf_handoff(mp); /* it may have been given another by now: its grip is on that one */
     while (!mp->pp && !AO_load(&S.stopped)) /* the stop wakes it too, again and again */

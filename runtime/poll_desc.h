@@ -10,9 +10,12 @@
 #define WF_POLL_DESC_H
 
 #include "g.h"
+#include "inbox.h"
 #include "lock.h"
 
 enum wf_mode { WF_READ = 0, WF_WRITE = 1 };
+/* What epoll is asked to tell of a descriptor. */
+enum wf_watch { WF_WATCH_NOTHING, WF_WATCH_WRITE, WF_WATCH_ALL };
 
 /*
  * The word `news`: sticky bits, only ever added while the descriptor is open, and above
@@ -86,14 +89,16 @@ struct wf_poll_desc {
     unsigned          urgent_seen; /* the reader: that before one that found nothing left;
                                       while the two differ a short read means nothing */
     bool              closing;     /* under lock */
-    bool              pollable;    /* fixed while open: registered with epoll */
-    bool              short_rule;  /* fixed while open: a short read means drained (TCP) */
+    bool              pollable;    /* fixed while open: one can wait for it */
+    bool              short_rule;  /* the reader: a short read means drained (TCP) */
     bool              drained;     /* the reader: the last read fell short */
     volatile AO_t     deadline[2]; /* int64_t; written under lock: see above */
     volatile AO_t     g[2];        /* rg and wg; see the table */
 
     wf_poll_side      side[2];
     int               fd;          /* fixed while open */
+    volatile unsigned watch;       /* enum wf_watch; written under lock, never lowered but at the end */
+    wf_inbox          inbox;       /* under lock: what a ring has brought */
     AO_t              timer_seq;   /* under lock: the last number given to a timer */
     wf_poll_desc     *link;        /* under poll_cache's lock */
 };

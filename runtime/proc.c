@@ -14,6 +14,7 @@
 #include "epoll.h"
 #include "hibernate.h"
 #include "sched.h"
+#include "uring.h"
 
 #define S               wf_the_sched
 #define SPIN_NS         (30 * WEFT_US)
@@ -26,6 +27,7 @@
 enum {
     LOOK_TICKS = 64,
     PAUSES = 16,
+    RING_TURNS = 16,
     TIMERS_ENOUGH = 64 /* Gs in the ring: what else is due waits in the heap, in order */
 };
 
@@ -104,6 +106,8 @@ static wf_g *take_old(wf_m *mp)
     if (!due && !pp->global_turn)
         return NULL;
     pp->global_turn = false;
+    if (mp->ring)
+        wf_flush_ring(mp); /* it never runs dry: so requests go out now and then */
     wf_g *gp = wf_global_take_one();
     return gp || !oldest_is_due(pp) ? gp : wf_runq_pop_head(&pp->runq);
 }
@@ -128,18 +132,39 @@ static bool others_run(void)
     return AO_load(&S.n_idle_p) + 1 < (AO_t)S.procs;
 }
 
+static wf_g *run_polled(wf_m *mp, int n, wf_glist *out)
+{
+    wf_count(&mp->pp->n_polls, 1);
+    wf_count(&mp->pp->n_poll_events, (AO_t)n);
+    wf_polled(mp, out, wf_now());
+    return take_ring(mp->pp);
+}
+
+/* The M's own ring, in memory; now and then epoll too, lest what it alone tells of waits. */
+static wf_g *find_in_ring(wf_m *mp)
+{
+    wf_glist out;
+    wf_glist_init(&out);
+    int n = wf_uring_poll(mp, &out);
+    if (n == 0)
+        return NULL;
+    if (mp->ring_turns++ % RING_TURNS == 0)
+        n += wf_netpoll(&out);
+    return run_polled(mp, n, &out);
+}
+
 static wf_g *find_polled(wf_m *mp)
 {
+    wf_g *gp = mp->ring ? find_in_ring(mp) : NULL;
+    if (gp)
+        return gp;
     /* Blocked: an M sees it.  Nobody else runs: the blocking poll is next, and enough. */
     if (!wf_netpoll_used() || AO_load(&S.poll_state) == WF_POLL_BLOCKED || !others_run())
         return NULL;
     wf_glist out;
     wf_glist_init(&out);
     int n = wf_netpoll(&out);
-    wf_count(&mp->pp->n_polls, 1);
-    wf_count(&mp->pp->n_poll_events, (AO_t)n);
-    wf_polled(mp, &out, wf_now());
-    return take_ring(mp->pp);
+    return run_polled(mp, n, &out);
 }
 
 /* ---- Stealing ------------------------------------------------------------------------------ */

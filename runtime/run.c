@@ -16,6 +16,7 @@
 #include "lot.h"
 #include "notify.h"
 #include "stack_report.h"
+#include "uring.h"
 #include "wait.h"
 
 #include <sched.h>
@@ -263,6 +264,8 @@ int weft_run(const weft_options *opt, int (*fn)(void *arg), void *arg)
     int procs;
     uint8_t class;
     int r = fn ? check_options(opt, &procs, &class) : -EINVAL;
+    if (r == 0)
+        r = wf_uring_choose();
     if (r != 0)
         return r;
     if (!AO_compare_and_swap_full(&running, 0, 1)) /* pairs with the release below */

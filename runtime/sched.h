@@ -137,6 +137,9 @@ struct wf_m {
     wf_m         *all;       /* under sched.lock: all Ms */
     void         *sigstack;
     uint64_t      thread;    /* pthread_t */
+    struct wf_uring *ring; /* the M itself: NULL: it has none yet (uring.c) */
+    bool          ringless;  /* the M itself: it can have none */
+    unsigned      ring_turns; /* the M itself: polls of it that found something */
 };
 
 /* By lines of the cache: what changes seldom, and is read at each switch, lies apart from
@@ -332,6 +335,8 @@ bool  wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
 void  wf_own(wf_m *mp, wf_p *pp); /* under sched.lock: from here on pp is mp's */
 /* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
 bool  wf_doze(wf_m *mp, int64_t limit);
+/* What mp queued in its ring goes to the kernel, before mp sleeps or is in other code. */
+void  wf_flush_ring(wf_m *mp);
 /* A P has polled: its batch goes to the ring; the G that runs next decides on wake-ups. */
 void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
 bool  wf_work_anywhere(void); /* in the global queue or a ring */

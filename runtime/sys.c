@@ -295,6 +295,12 @@ int wf_sys_close(int fd)
     return f < 0 ? (int)f : r;
 }
 
+int wf_sys_allowed(const char *call, int fd)
+{
+    long f = fault(call, fd);
+    return f < 0 ? (int)f : 0;
+}
+
 /* ---- Polling ------------------------------------------------------------------------- */
 
 int wf_sys_epoll_create(void)

@@ -61,6 +61,9 @@ int wf_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 /* timeout_ns < 0: for ever */
 int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns);
 
+/* Of a call that is made elsewhere, through liburing: 0, or a fault's negative errno. */
+int wf_sys_allowed(const char *call, int fd);
+
 #ifdef WEFT_FAULTS
 /* Called before each system call by its name ("recv", "accept", ...): a negative
  * errno is returned in its stead, > 0 caps the transfer to so many bytes, 0 lets it

@@ -21,6 +21,8 @@ void weft_block_enter(void)
         return;
     }
     mp = wf_enter("weft_block_enter");
+    if (mp->ring)
+        wf_flush_ring(mp);
     mp->blocked = mp->gp;
     mp->block_depth = 1;
     mp->gp = NULL;

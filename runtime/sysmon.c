@@ -14,6 +14,7 @@
 #include "epoll.h"
 #include "hibernate.h"
 #include "sched.h"
+#include "uring.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -182,6 +183,14 @@ static void poll_for_others(int64_t now)
     wf_ready_list(NULL, &out);
 }
 
+static void attend_rings(void)
+{
+    wf_glist out;
+    wf_glist_init(&out);
+    wf_uring_attend(&out);
+    wf_ready_list(NULL, &out);
+}
+
 /* How long to sleep: until the next tick, or a timer that no poller waits for. */
 static int64_t until(int64_t now)
 {
@@ -241,6 +250,8 @@ static void tick(int64_t now)
         wf_wakep();
     if (!all_idle() || AO_load(&S.short_until))
         poll_for_others(now);
+    if (wf_uring_on())
+        attend_rings();
     if (now >= mon.trim_at) {
         wf_g_trim();
         mon.trim_at = now + TRIM_NS;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <weft.h>
 
 #define SUPPORT __attribute__((unused)) static
@@ -140,13 +141,28 @@ SUPPORT size_t fill(weft_conn c)
 
 /* ---- Descriptors --------------------------------------------------------------------- */
 
+SUPPORT bool on_uring(void)
+{
+    const char *netpoll = getenv("WEFT_NETPOLL");
+    return netpoll && strcmp(netpoll, "io_uring") == 0;
+}
+
+/* A ring is made when its M first needs one. */
+SUPPORT bool is_ring(int folder, const char *fd)
+{
+    char    what[64];
+    ssize_t n = readlinkat(folder, fd, what, sizeof what);
+    return n > 0 && memmem(what, (size_t)n, "io_uring", 8);
+}
+
+/* But for those of rings. */
 SUPPORT int open_fds(void)
 {
     int  n = -1; /* the one that reads the folder */
     DIR *d = opendir("/proc/self/fd");
     CHECK(d != NULL);
     for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.';
+        n += e->d_name[0] != '.' && !is_ring(dirfd(d), e->d_name);
     closedir(d);
     return n;
 }

@@ -329,7 +329,7 @@ static int woken_from_outside(void *arg)
 static int on_a_pipe(void *arg)
 {
     check_eq(pipe2(ends, O_NONBLOCK), 0);
-    check_eq(wf_poll_open(ends[0], false, &end), 0);
+    check_eq(wf_poll_open(ends[0], WF_POLL_ANY, &end), 0);
     int (*const *fn)(void *) = arg;
     int r = (*fn)(NULL);
     wf_poll_close(end);
@@ -359,7 +359,7 @@ static int always_ready(void *arg)
     wf_poll_desc *pd;
     FILE         *f = tmpfile();
 
-    check_eq(wf_poll_open(fileno(f), false, &pd), 0);
+    check_eq(wf_poll_open(fileno(f), WF_POLL_ANY, &pd), 0);
     end = pd;
     for (int i = 0; i < 3; i++)
         check_eq(wait_with(0, false), 0);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ringed.h - how connections and listeners are read where the netpoller has rings (uring.h): of
+ * TCP, opened while it has (`ringed`), until they leave.
+ *
+ * An attempt looks into the inbox; where no request is out it asks the system, as everywhere,
+ * and where that finds nothing a request is left with the ring of the M.  So a connection that
+ * is read while there is something costs what it costs elsewhere, and one that waits is told
+ * of every byte without a further call.
+ *
+ * What a ring has brought is weft's: who reads the descriptor himself would miss it.  So a
+ * connection leaves the rings, for good, when its descriptor is asked for (weft_conn_fd) or it
+ * is waited for (weft_conn_wait); from then on it is epoll's.  Bytes that had come by then are
+ * given out first, by weft's own calls, and weft_conn_wait says so.
+ */
+#ifndef WF_RINGED_H
+#define WF_RINGED_H
+
+#include "fd.h"
+
+/* One attempt to read, or to accept, by the owner of the turn to read: a count, -EAGAIN (park)
+ * or an error; `now` asks the system. */
+ssize_t wf_ring_receive(wf_op *op, void *buf, size_t n);
+int     wf_ring_accept(wf_op *op, int (*now)(wf_fd *f));
+
+/* From here on it is epoll's.  0, or why it could not be registered there. */
+int  wf_ring_leave(wf_op *op);
+bool wf_ring_holds(wf_fd *f); /* something that only weft's calls can give out */
+
+/* Its number is about to be closed: ends its request, drops what nobody read.  False: the
+ * kernel still holds its file, for a moment. */
+bool wf_ring_close(wf_fd *f);
+
+#endif

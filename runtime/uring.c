@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uring.c - the choice of the netpoller, and the rings of all Ms; see uring.h.
+ *
+ * Without liburing only the choice is left, and what says that it can't be.
+ */
+#include "uring.h"
+
+#include "epoll.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const choices[] = { "epoll", "io_uring", "auto" };
+
+static struct {
+    enum wf_uring_wish wish;
+    bool               on; /* fixed while running */
+} chosen;
+
+int wf_uring_choose(void)
+{
+    const char *env = getenv("WEFT_NETPOLL");
+    chosen.wish = WF_URING_NO;
+    if (!env || !*env)
+        return 0;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(env, choices[i]) == 0) {
+            chosen.wish = (enum wf_uring_wish)i;
+            return 0;
+        }
+    char line[160];
+    int  len = snprintf(line, sizeof line,
+                        "weft: WEFT_NETPOLL=%.40s: must be epoll, io_uring or auto\n", env);
+    wf_write_stderr(line, (size_t)len);
+    return -EINVAL;
+}
+
+bool wf_uring_on(void)
+{
+    return chosen.on;
+}
+
+#ifdef WEFT_URING
+
+#include "completed.h"
+
+#include <sched.h>
+
+enum { RINGS_MOST = 64, TAKE_SOME = 32 };
+
+#define END_PATIENCE_NS WEFT_S
+#define PAUSE_NS        (50 * WEFT_US)
+
+static struct {
+    wf_lock       lock;
+    wf_uring     *at[RINGS_MOST]; /* under lock; fixed once n says that it is there */
+    volatile AO_t n;              /* written under lock */
+    volatile AO_t refused;        /* a ring could not be made, and it was said */
+} rings;
+
+/* ---- The Ms' rings --------------------------------------------------------------------- */
+
+/* Under rings.lock, or at the start. */
+static int add(wf_uring **out)
+{
+    AO_t n = AO_load(&rings.n);
+    int  r = n < RINGS_MOST ? wf_ring_make(out) : -ENFILE;
+    if (r < 0)
+        return r;
+    (*out)->number = (unsigned)n;
+    r = wf_netpoll_add_ring((*out)->io.ring_fd, (unsigned)n);
+    if (r < 0) {
+        wf_ring_end(*out, true);
+        return r;
+    }
+    rings.at[n] = *out;
+    AO_store_release(&rings.n, n + 1); /* pairs with who looks at all */
+    return 0;
+}
+
+/* Under rings.lock. */
+static void say_refused(int error)
+{
+    char line[200];
+    if (AO_load(&rings.refused))
+        return;
+    AO_store(&rings.refused, 1);
+    int len = snprintf(line, sizeof line,
+                       "weft: no ring of io_uring beside the %d that are there: %s; epoll is used "
+                       "beside them\n",
+                       (int)AO_load(&rings.n), strerror(-error));
+    wf_write_stderr(line, (size_t)len);
+}
+
+/* mp's ring; NULL: it can have none. */
+static wf_uring *ring_of(wf_m *mp)
+{
+    if (mp->ring || mp->ringless)
+        return mp->ring;
+    wf_uring *u = NULL;
+    wf_lock_acquire(&rings.lock);
+    for (AO_t i = 0; i < AO_load(&rings.n) && !u; i++)
+        u = rings.at[i]->owned ? NULL : rings.at[i];
+    int r = u ? 0 : add(&u);
+    if (r == 0)
+        u->owned = true;
+    else
+        say_refused(r);
+    wf_lock_release(&rings.lock);
+    mp->ring = r == 0 ? u : NULL;
+    mp->ringless = r != 0;
+    return mp->ring;
+}
+
+void wf_uring_leave(wf_m *mp)
+{
+    if (!mp->ring)
+        return;
+    wf_lock_acquire(&rings.lock);
+    mp->ring->owned = false;
+    wf_lock_release(&rings.lock);
+    mp->ring = NULL;
+}
+
+/* ---- Start and end --------------------------------------------------------------------- */
+
+int wf_uring_start(void)
+{
+    chosen.on = false;
+    AO_store(&rings.n, 0);
+    AO_store(&rings.refused, 0);
+    if (chosen.wish != WF_URING_YES) /* auto: see docs/netpollers.md */
+        return 0;
+    wf_uring *u;
+    int       r = wf_ring_reserve_links();
+    if (r == 0)
+        r = add(&u); /* the first M's */
+    chosen.on = r == 0;
+    if (r == 0)
+        return 0;
+    char line[200];
+    int  len = snprintf(line, sizeof line,
+                        "weft: WEFT_NETPOLL=io_uring: the kernel refuses it (%s%s); epoll is used\n",
+                        strerror(-r), r == -EINVAL ? ": older than Linux 6.0" : "");
+    wf_write_stderr(line, (size_t)len);
+    return 0;
+}
+
+/* True: the kernel is through with the ring's memory. */
+static bool drain(wf_uring *u)
+{
+    volatile unsigned never = 0;
+    wf_glist          out;
+    wf_glist_init(&out); /* nobody runs them: the runtime has stopped */
+    wf_ring_flush(u, &out);
+    wf_ring_cancel_all(u);
+    for (int64_t end = wf_now() + END_PATIENCE_NS; AO_load(&u->out) && wf_now() < end;) {
+        wf_ring_take_all(u, &out);
+        if (!AO_load(&u->out))
+            break;
+        wf_membarrier(); /* a thread in other code completes as it is interrupted */
+        io_uring_get_events(&u->io);
+        wf_futex_wait(&never, 0, wf_now() + PAUSE_NS);
+    }
+    return !AO_load(&u->out);
+}
+
+void wf_uring_end(void)
+{
+    for (AO_t i = 0; i < AO_load(&rings.n); i++) {
+        wf_uring *u = rings.at[i];
+        wf_ring_end(u, drain(u));
+    }
+    AO_store(&rings.n, 0);
+    wf_ring_free_links();
+    chosen.on = false;
+}
+
+/* ---- Requests -------------------------------------------------------------------------- */
+
+/* Under pd->lock, so that who ends the request finds it queued at least. */
+static bool push(wf_uring *u, const wf_poll_desc *pd, enum wf_uring_what what)
+{
+    wf_lock_acquire(&u->sq);
+    struct io_uring_sqe *e = wf_ring_entry(u);
+    if (e && what == WF_URING_ACCEPT) {
+        io_uring_prep_multishot_accept(e, pd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } else if (e) {
+        io_uring_prep_recv_multishot(e, pd->fd, NULL, 0, 0);
+        e->flags |= IOSQE_BUFFER_SELECT;
+        e->buf_group = WF_RING_GROUP;
+    }
+    if (e) {
+        io_uring_sqe_set_data64(e, wf_ring_key(pd) | what);
+        AO_store(&u->queued, AO_load(&u->queued) + 1);
+        AO_fetch_and_add_full(&u->out, 1);
+    }
+    wf_lock_release(&u->sq);
+    return e != NULL;
+}
+
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
+{
+    wf_uring *u = ring_of(mp);
+    int       r = 0;
+    if (!u || !AO_load(&u->nfree))
+        return -ENOMEM;
+    wf_spin_acquire(&pd->lock);
+    if (!pd->inbox.by_ring)
+        r = -EOPNOTSUPP;
+    else if (!pd->inbox.ring && !push(u, pd, what))
+        r = -ENOMEM;
+    if (r == 0 && !pd->inbox.ring) {
+        pd->inbox.ring = u;
+        pd->inbox.what = what;
+    }
+    wf_spin_release(&pd->lock);
+    return r;
+}
+
+/* Is the request out still?  Under no lock but its own. */
+static wf_uring *ring_still(wf_poll_desc *pd)
+{
+    wf_spin_acquire(&pd->lock);
+    wf_uring *u = pd->inbox.ring;
+    pd->inbox.ending = u != NULL;
+    wf_spin_release(&pd->lock);
+    return u;
+}
+
+bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out)
+{
+    wf_uring *u = ring_still(pd);
+    if (!u)
+        return true;
+    if (AO_load(&u->queued)) /* it may be among them; and a number that is closed must not be */
+        wf_ring_flush(u, out);
+    wf_ring_cancel(u, wf_ring_key(pd) | pd->inbox.what);
+    for (int64_t end = 0;;) {
+        wf_ring_take_all(u, out);
+        if (!ring_still(pd))
+            return true;
+        int64_t now = wf_now();
+        end = end ? end : now + patience_ns;
+        if (now >= end)
+            return false;
+        wf_membarrier(); /* its thread, in other code, completes as it is interrupted */
+        sched_yield();
+    }
+}
+
+/* ---- Polling --------------------------------------------------------------------------- */
+
+int wf_uring_poll(wf_m *mp, wf_glist *out)
+{
+    wf_uring *u = mp->ring;
+    if (AO_load(&u->queued))
+        wf_ring_flush(u, out);
+    else if (wf_ring_flags(u) & IORING_SQ_TASKRUN)
+        io_uring_get_events(&u->io);
+    return out->n + (wf_ring_any(u) ? wf_ring_take(u, TAKE_SOME, out) : 0);
+}
+
+void wf_uring_flush(wf_m *mp, wf_glist *out)
+{
+    if (AO_load(&mp->ring->queued))
+        wf_ring_flush(mp->ring, out);
+}
+
+int wf_uring_event(unsigned number, wf_glist *out)
+{
+    return number < AO_load_acquire(&rings.n) ? wf_ring_take_all(rings.at[number], out) : 0;
+}
+
+void wf_uring_attend(wf_glist *out)
+{
+    AO_t n = AO_load_acquire(&rings.n); /* pairs with add */
+    bool to_do = false;
+    for (AO_t i = 0; i < n; i++) {
+        wf_uring *u = rings.at[i];
+        AO_t      flushes = AO_load(&u->flushes) + 1;
+        bool      lay = u->seen == flushes;
+        u->seen = AO_load(&u->queued) ? flushes : 0;
+        if (u->seen && lay) {
+            wf_ring_flush(u, out);
+            wf_ring_take_all(u, out);
+        }
+        to_do = to_do || wf_ring_flags(u) & IORING_SQ_TASKRUN;
+    }
+    if (to_do)
+        wf_membarrier(); /* an M in other code completes as it is interrupted */
+}
+
+#else /* without liburing */
+
+int wf_uring_start(void)
+{
+    static const char line[] = "weft: WEFT_NETPOLL=io_uring: this weft was built without liburing; "
+                               "epoll is used\n";
+    if (chosen.wish == WF_URING_YES)
+        wf_write_stderr(line, sizeof line - 1);
+    return 0;
+}
+
+void wf_uring_end(void)
+{
+}
+
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
+{
+    (void)mp, (void)pd, (void)what;
+    return -EOPNOTSUPP;
+}
+
+bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out)
+{
+    (void)pd, (void)patience_ns, (void)out;
+    return true;
+}
+
+void wf_uring_give(wf_buffer *b)
+{
+    (void)b;
+}
+
+int wf_uring_take_fd(wf_inbox *in)
+{
+    (void)in;
+    return -1;
+}
+
+int wf_uring_poll(wf_m *mp, wf_glist *out)
+{
+    (void)mp, (void)out;
+    return 0;
+}
+
+void wf_uring_flush(wf_m *mp, wf_glist *out)
+{
+    (void)mp, (void)out;
+}
+
+int wf_uring_event(unsigned number, wf_glist *out)
+{
+    (void)number, (void)out;
+    return 0;
+}
+
+void wf_uring_attend(wf_glist *out)
+{
+    (void)out;
+}
+
+void wf_uring_leave(wf_m *mp)
+{
+    (void)mp;
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uring.h - the netpoller's other half where WEFT_NETPOLL chose it: rings of io_uring, one for
+ * an M, that accept and receive for TCP (inbox.h); epoll serves all else, and tells of rings.
+ *
+ * A ring belongs to an M: it alone queues requests there, submits what a scheduling round
+ * queued in one call, and looks for completions in memory it shares with the kernel.  What an
+ * M leaves lying while it sleeps or is in other code others take: the completions whoever hears
+ * of them from epoll, unsubmitted requests sysmon.  Never calls the scheduler.
+ */
+#ifndef WF_URING_H
+#define WF_URING_H
+
+#include "poll_desc.h"
+#include "sched.h"
+
+enum wf_uring_wish { WF_URING_NO, WF_URING_YES, WF_URING_AUTO };
+
+/* $WEFT_NETPOLL, remembered; -EINVAL, with a line on stderr: it is none of the choices. */
+int wf_uring_choose(void);
+/* As chosen; where the kernel has no io_uring that serves, a line says so and 0 is returned. */
+int wf_uring_start(void);
+/* When no thread uses the runtime any more: ends every request, frees the rings. */
+void wf_uring_end(void);
+bool wf_uring_on(void); /* fixed while running */
+
+/* ---- Requests: inside, by the owner of pd's turn to read ------------------------------- */
+
+enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2 };
+
+/* Asks mp's ring to bring what comes.  -ENOMEM, -EOPNOTSUPP: not by a ring. */
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what);
+/*
+ * Ends pd's request, if one is out: from here on nothing is taken off the socket, and what was
+ * is in the inbox.  False: after at most patience_ns the kernel still holds the socket's file.
+ */
+bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out);
+/* Under the lock: the first of the accepted descriptors, which there is, out. */
+int wf_uring_take_fd(wf_inbox *in);
+
+/* ---- Polling --------------------------------------------------------------------------- */
+
+/* mp's own ring: submits what is queued, takes some completions; their number.  No system
+ * call where nothing is queued. */
+int wf_uring_poll(wf_m *mp, wf_glist *out);
+/* The same, of what is queued alone: before mp leaves the runtime for long. */
+void wf_uring_flush(wf_m *mp, wf_glist *out);
+/* epoll told of a ring: takes all its completions. */
+int wf_uring_event(unsigned number, wf_glist *out);
+/* sysmon: submits what has lain queued since its last look. */
+void wf_uring_attend(wf_glist *out);
+/* mp's thread ends: another M may have its ring. */
+void wf_uring_leave(wf_m *mp);
+
+#endif
