@@ -116,6 +116,20 @@ typedef struct wf_shadow {
 
 void wf_shadow_thread(wf_shadow *s); /* of the calling thread's own stack */
 void wf_shadow_stack(wf_shadow *s, void *bottom, size_t size); /* of a fresh coroutine */
+#if WF_ASAN
+void __asan_unpoison_memory_region(const volatile void *from, size_t size);
+#endif
+
+/* Between low and high nothing lives any more: it may be written anew. */
+static inline void wf_shadow_forget(const char *low, const char *high)
+{
+#if WF_ASAN
+    __asan_unpoison_memory_region(low, (size_t)(high - low));
+#else
+    (void)low, (void)high;
+#endif
+}
+
 /* Around each jump: leave on the old stack, land as the first thing on the new. */
 #if WF_TSAN
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);

@@ -322,6 +322,7 @@ static void make_context(wf_g *gp, size_t size)
     if (gp->arg_room == 0)
         gp->arg_room = ARG_ALIGN;
     char *top = wf_g_stack_start(gp);
+    wf_shadow_forget(gp->stack.top - gp->stack.size, gp->stack.top); /* of those before */
     memset(gp->stack.top - TOP_ZERO_BYTES, 0, TOP_ZERO_BYTES);
     top -= gp->arg_room;
     gp->fctx = make_fcontext(top, gp->stack.size - (size_t)(gp->stack.top - top), entry);
