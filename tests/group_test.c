@@ -4,32 +4,11 @@
  * group_cancel_test.c, storms of trees in race/groups.c.
  */
 #include <criterion/criterion.h>
-#include <stdatomic.h>
 
 #include "support/child.h"
 #include "support/procs.h"
 
-static atomic_long n, ended;
-
-static int give(void *arg)
-{
-    atomic_fetch_add(&n, 1);
-    return *(int *)arg;
-}
-
-static int go_giving(weft_group *g, int result)
-{
-    return weft_group_go(g, give, &result, sizeof result);
-}
-
-static int until_cancelled(void *arg)
-{
-    (void)arg;
-    atomic_fetch_add(&n, 1);
-    int r = weft_sleep(WEFT_FOREVER);
-    atomic_fetch_add(&ended, 1);
-    return r;
-}
+#include "support/group.h"
 
 static void start_sleepers(weft_group *g, int count)
 {

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +36,6 @@ struct conn {
 
 struct worker {
     int       ep;
-    pthread_t thread;
     char      buf[BUFFER], out[BUFFER];
 };
 
@@ -189,10 +187,7 @@ static void *serve(void *arg)
 /* epoll_server THREADS IPV4:PORT */
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: " PROGRAM " THREADS IPV4:PORT\n");
-        return 2;
-    }
+    serve_usage(PROGRAM, argc);
     nworkers = serve_threads(PROGRAM, argv[1]);
     for (int i = 0; i < nworkers; i++) {
         workers[i].ep = epoll_create1(EPOLL_CLOEXEC);
@@ -205,12 +200,6 @@ int main(int argc, char **argv)
         watch(&workers[0], &listener, EPOLL_CTL_ADD, EPOLLIN) != 0) {
         serve_die(PROGRAM, "epoll_ctl");
     }
-    for (int i = 1; i < nworkers; i++) {
-        errno = pthread_create(&workers[i].thread, NULL, serve, &workers[i]);
-        if (errno != 0) {
-            serve_die(PROGRAM, "pthread_create");
-        }
-    }
-    serve(&workers[0]);
+    serve_all(PROGRAM, serve, workers, sizeof(workers[0]), nworkers);
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,27 @@ void serve_die(const char *program, const char *what)
 {
     fprintf(stderr, "%s: %s: %s\n", program, what, strerror(errno));
     exit(1);
+}
+
+void serve_usage(const char *program, int argc)
+{
+    if (argc == 3) {
+        return;
+    }
+    fprintf(stderr, "usage: %s THREADS IPV4:PORT\n", program);
+    exit(2);
+}
+
+void serve_all(const char *program, void *(*fn)(void *), void *workers, size_t bytes, int n)
+{
+    for (int i = 1; i < n; i++) {
+        pthread_t thread;
+        errno = pthread_create(&thread, NULL, fn, (char *)workers + (size_t)i * bytes);
+        if (errno != 0) {
+            serve_die(program, "pthread_create");
+        }
+    }
+    fn(workers);
 }
 
 int serve_threads(const char *program, const char *text)

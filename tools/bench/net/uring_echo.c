@@ -12,7 +12,6 @@
 #include <liburing.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,6 @@ struct worker {
     struct io_uring           ring;
     struct io_uring_buf_ring *free;
     char                     *buffers;
-    pthread_t                 thread;
 };
 
 static struct worker workers[SERVE_MAX_THREADS];
@@ -219,21 +217,12 @@ static void make_ring(struct worker *w)
 /* uring_echo THREADS IPV4:PORT */
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: " PROGRAM " THREADS IPV4:PORT\n");
-        return 2;
-    }
+    serve_usage(PROGRAM, argc);
     nworkers = serve_threads(PROGRAM, argv[1]);
     for (int i = 0; i < nworkers; i++) {
         make_ring(&workers[i]);
     }
     listener = serve_listen(PROGRAM, argv[2]);
-    for (int i = 1; i < nworkers; i++) {
-        errno = pthread_create(&workers[i].thread, NULL, serve, &workers[i]);
-        if (errno != 0) {
-            serve_die(PROGRAM, "pthread_create");
-        }
-    }
-    serve(&workers[0]);
+    serve_all(PROGRAM, serve, workers, sizeof(workers[0]), nworkers);
     return 0;
 }
