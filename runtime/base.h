@@ -19,17 +19,17 @@
 #include <stdint.h>
 #include <weft/runtime.h>
 
-#define WF_LIKELY(x)   __builtin_expect(!!(x), 1)
-#define WF_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define WF_LIKELY(x)     __builtin_expect(!!(x), 1)
+#define WF_UNLIKELY(x)   __builtin_expect(!!(x), 0)
 #define WF_ALWAYS_INLINE __attribute__((always_inline)) /* beside inline */
-#define WF_NOINLINE    __attribute__((noinline))
-#define WF_COLD        __attribute__((cold, noinline))
-#define WF_UNUSED      __attribute__((unused))
-#define WF_CALLER      __builtin_return_address(0) /* in a public function: the user's call */
-#define WF_CACHELINE   64
-#define WF_ALIGNED     __attribute__((aligned(WF_CACHELINE)))
+#define WF_NOINLINE      __attribute__((noinline))
+#define WF_COLD          __attribute__((cold, noinline))
+#define WF_UNUSED        __attribute__((unused))
+#define WF_CALLER        __builtin_return_address(0) /* in a public function: the user's call */
+#define WF_CACHELINE     64
+#define WF_ALIGNED       __attribute__((aligned(WF_CACHELINE)))
 
-#define WF_CONTAINER(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define WF_CONTAINER(ptr, type, member) ((type *)(((char *)(ptr)) - offsetof(type, member)))
 
 /* Writes "weft: <message>" on stderr in one write and aborts. */
 WF_COLD _Noreturn __attribute__((format(printf, 1, 2))) void wf_die(const char *format, ...);

@@ -14,14 +14,14 @@ typedef struct wf_one {
 } wf_one;
 
 typedef struct wf_census {
-    wf_one     *all;
-    size_t      n, room;
-    uintptr_t  *frames;
-    size_t      n_frames, frames_room;
-    wf_one    **by_stack; /* by stack_top */
-    wf_one    **by_group; /* by group */
-    wf_places  *places;
-    bool        no_memory;
+    wf_one    *all;
+    size_t     n, room;
+    uintptr_t *frames;
+    size_t     n_frames, frames_room;
+    wf_one   **by_stack; /* by stack_top */
+    wf_one   **by_group; /* by group */
+    wf_places *places;
+    bool       no_memory;
 } wf_census;
 
 /* 0 or -ENOMEM.  Either way wf_census_close is due. */

@@ -21,7 +21,6 @@
 #include "coroutine.h"
 #include "wait.h"
 
-
 struct weft_chan {
     wf_spin       lock;
     bool          closed;    /* under lock */
@@ -38,14 +37,14 @@ struct weft_chan {
 
 /* One wait of a G on one side of a channel; on the G's stack. */
 typedef struct wf_slot {
-    wf_list    node; /* under the channel's lock */
-    weft_chan *chan;
-    wf_g      *gp;
-    wf_ticket  ticket;
-    void      *recv;   /* where the element goes; NULL: nowhere */
-    const void *send;  /* the element to send */
-    bool       fired;  /* by the waker, before the G runs */
-    bool       closed; /* the same: fired because the channel was closed */
+    wf_list     node; /* under the channel's lock */
+    weft_chan  *chan;
+    wf_g       *gp;
+    wf_ticket   ticket;
+    void       *recv;   /* where the element goes; NULL: nowhere */
+    const void *send;   /* the element to send */
+    bool        fired;  /* by the waker, before the G runs */
+    bool        closed; /* the same: fired because the channel was closed */
 } wf_slot;
 
 /* A channel in the caller's memory, from malloc, with room for the buffer and for what the

@@ -40,11 +40,13 @@ wf_transfer jump_fcontext(void *to, void *data);
  * return. */
 void *make_fcontext(void *top, size_t size, void (*fn)(wf_transfer));
 
+#define WF_UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread))
+
 #ifdef __AVX512F__
-#define WF_CLOBBERS_AVX512                                                                    \
-    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24",        \
-        "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", \
-        "k5", "k6", "k7"
+#define WF_CLOBBERS_AVX512                                                                        \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",   \
+        "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k1", "k2", "k3", "k4", "k5", "k6", \
+        "k7"
 #else
 #define WF_CLOBBERS_AVX512
 #endif
@@ -78,8 +80,8 @@ static inline __attribute__((always_inline)) wf_transfer wf_jump(void *to, void 
                      :
                      : "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",
                        "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
-                       "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)",
-                       "st(4)", "st(5)", "st(6)", "st(7)" WF_CLOBBERS_AVX512);
+                       "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)", "st(4)",
+                       "st(5)", "st(6)", "st(7)" WF_CLOBBERS_AVX512);
     return (wf_transfer){ fctx, sent };
 #else
     return jump_fcontext(to, data);
@@ -90,8 +92,7 @@ static inline __attribute__((always_inline)) wf_transfer wf_jump(void *to, void 
  * fctx, that nobody runs, will begin or go on with the default floating-point environment.
  * make_fcontext keeps that of its caller, and a context that was left its own.
  */
-static inline __attribute__((no_sanitize_address, no_sanitize_thread)) void
-wf_context_default_fp(void *fctx)
+static inline WF_UNCHECKED void wf_context_default_fp(void *fctx)
 {
 #if defined(__x86_64__) /* elsewhere it is no part of a context */
     enum { MXCSR = 0x1f80, X87_CONTROL = 0x037f };

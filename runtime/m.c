@@ -191,10 +191,11 @@ int wf_m_launch(wf_m *mp)
 void wf_m_say_short(int beside, int error)
 {
     char line[256];
-    int  n = snprintf(line, sizeof line,
-                      "weft: no thread can be created beside %d: %s; the run goes on with those, and "
-                      "tries again; raise the limit of processes (ulimit -u) or of memory\n",
-                      beside, strerror(-error));
+    int  n =
+        snprintf(line, sizeof line,
+                 "weft: no thread can be created beside %d: %s; the run goes on with those, and "
+                 "tries again; raise the limit of processes (ulimit -u) or of memory\n",
+                 beside, strerror(-error));
     wf_write_stderr(line, (size_t)n);
 }
 

@@ -64,7 +64,7 @@ void wf_timer_heap_free(wf_timer_heap *h);
  * The timer must be in no heap; one owner at a time adds and deletes it.  1: it
  * is now the earliest of h; 0: it is not; -ENOMEM.
  */
-int  wf_timer_add(wf_timer_heap *h, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq);
+int wf_timer_add(wf_timer_heap *h, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq);
 /* False: it was in no heap (it fired, is about to call fn, or was never added). */
 bool wf_timer_del(wf_timer *t);
 

@@ -339,7 +339,8 @@ static int abandon_blocked(void *arg)
     await(atomic_load(&n) == many * 101); /* in their own code they go on */
     int fds[2] = { ends[0], ends[1] };
     run_on_all(hands_over, NULL);
-    check_eq(atomic_load(&n), 700); /* hands_over's last count: none came back and added its 10000 */
+    check_eq(atomic_load(&n),
+             700); /* hands_over's last count: none came back and added its 10000 */
     close(fds[0]);
     close(fds[1]);
     return arg != NULL;

@@ -108,7 +108,8 @@ static int waits_for_children(void *arg)
 
     for (int i = 0; i < 2; i++)
         check_eq(weft_group_go(&g, depth > 0 ? waits_for_children : until_cancelled, &depth,
-                               sizeof depth), 0);
+                               sizeof depth),
+                 0);
     check_eq(weft_group_wait(&g, WEFT_FOREVER, &first), 0);
     atomic_fetch_add(&ended, 1);
     return first;

@@ -56,7 +56,7 @@ static int link_of(void *arg)
 
 static int first_error(void *arg)
 {
-    static const int rows[][6] = { { 0, 0, 0, 1 },       { 0, -5, -7, 1 },    { -9, -5, 0, 1 },
+    static const int rows[][6] = { { 0, 0, 0, 1 },          { 0, -5, -7, 1 },   { -9, -5, 0, 1 },
                                    { 0, 0, -INT32_MAX, 1 }, { 3, 4711, -2, 1 }, { 2, 0, 7, 1 } };
     static const int want[] = { 0, -5, -9, -INT32_MAX, -2, 0 };
     weft_group       g = WEFT_GROUP_INIT;

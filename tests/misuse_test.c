@@ -39,6 +39,7 @@ static int hold(void *arg)
     return arg != NULL;
 }
 
+/* clang-format off */
 /* What is for coroutines only, by name. */
 static const struct call {
     const char *name;
@@ -83,6 +84,7 @@ static int do_call(int number)
     default: weft_once_do(&once, nothing, NULL); return 0;
     }
 }
+/* clang-format on */
 
 static int outside(void *arg)
 {

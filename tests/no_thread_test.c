@@ -21,11 +21,11 @@ static atomic_int possible = NEVER; /* so many more are made */
 static atomic_int refused;          /* and then so many are not */
 static atomic_int refusals;
 
+typedef int create_fn(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
-        (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(
-            RTLD_NEXT, "pthread_create");
+    create_fn *real = (create_fn *)dlsym(RTLD_NEXT, "pthread_create");
 
     if (atomic_fetch_sub(&possible, 1) > 0)
         return real(thread, attr, fn, arg);

@@ -31,7 +31,10 @@ static uint64_t get_guest(void)
 {
     uint64_t *p = &guest;
 
-    __asm__ volatile("" : "+r"(p) : : "memory"); /* the address is this call's, not an earlier one's */
+    __asm__ volatile(""
+                     : "+r"(p)
+                     :
+                     : "memory"); /* the address is this call's, not an earlier one's */
     return *p;
 }
 

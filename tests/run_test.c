@@ -38,8 +38,8 @@ static int count_seen(void *arg)
 Test(run, refuses_options_it_cannot_keep)
 {
     weft_options bad[] = {
-        { .procs = -1 },      { .procs = 1025 },       { .max_threads = -1 },
-        { .stack_size = 1 },  { .stack_size = 16383 }, { .stack_size = (size_t)1 << 40 },
+        { .procs = -1 },       { .procs = 1025 },       { .max_threads = -1 },
+        { .stack_size = 1 },   { .stack_size = 16383 }, { .stack_size = (size_t)1 << 40 },
         { .reserved = { 1 } }, { .reserved[7] = 1 },
     };
 
@@ -120,7 +120,9 @@ static int run_with_environment(void *arg)
 
 Test(run, a_malformed_number_of_procs_is_refused_by_name)
 {
-    static const char *const bad[] = { "0", "-1", "two", "2x", "1025", "99999999999999999999", " " };
+    static const char *const bad[] = {
+        "0", "-1", "two", "2x", "1025", "99999999999999999999", " "
+    };
 
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char          words[64];
@@ -270,7 +272,8 @@ Test(run, those_that_do_not_end_are_named_and_abandoned)
     cr_assert_eq(c->status, 0, "%s", c->text);
     cr_assert_eq(child_lines(c), 2, "%s", c->text);
     cr_assert_not_null(strstr(c->text, "(deaf) did not end when the runtime stopped: it waits for "
-                                       "time to pass; it is abandoned\n"), "%s", c->text);
+                                       "time to pass; it is abandoned\n"),
+                       "%s", c->text);
     c = child_run(abandon, &many);
     cr_assert_eq(c->status, 0, "%s", c->text);
     cr_assert_eq(child_lines(c), 21, "%s", c->text);
@@ -323,7 +326,8 @@ Test(run, one_inside_other_code_stops_at_its_next_call, .timeout = 60)
 
     cr_assert_eq(c->status, 0, "signal %d: %s", c->signal, c->text);
     cr_assert_eq(child_lines(c), 3, "%s", c->text);
-    cr_assert_not_null(strstr(c->text, "(hog) did not end when the runtime stopped; it is abandoned"),
+    cr_assert_not_null(strstr(c->text,
+                              "(hog) did not end when the runtime stopped; it is abandoned"),
                        "%s", c->text);
 }
 

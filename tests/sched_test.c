@@ -16,11 +16,11 @@ static atomic_bool    over;
 static weft_waitgroup all;
 
 /* Burns CPU, without a call of weft, until the condition holds. */
-#define spin_until(condition)                                                                    \
-    do {                                                                                         \
-        weft_time give_up_ = weft_after(GIVE_UP_NS);                                             \
-        while (!(condition))                                                                     \
-            check(weft_now() < give_up_);                                                        \
+#define spin_until(condition)                        \
+    do {                                             \
+        weft_time give_up_ = weft_after(GIVE_UP_NS); \
+        while (!(condition))                         \
+            check(weft_now() < give_up_);            \
     } while (0)
 
 /* ---- Yielding ------------------------------------------------------------------------------------ */
@@ -217,7 +217,10 @@ struct pair {
 /* Two that wake each other for ever, always through runnext. */
 static void player(void *arg)
 {
-    struct { struct pair *pair; int me; } my = *(__typeof__(my) *)arg;
+    struct {
+        struct pair *pair;
+        int          me;
+    } my = *(__typeof__(my) *)arg;
 
     while (!atomic_load(&over)) {
         check_eq(weft_waitgroup_wait(&my.pair->turn[my.me], WEFT_FOREVER), 0);
@@ -237,7 +240,10 @@ static void start_pair(void)
     atomic_store(&over, false);
     weft_waitgroup_add(&pair.turn[1], 1);
     for (int i = 0; i < 2; i++) {
-        struct { struct pair *pair; int me; } my = { &pair, i };
+        struct {
+            struct pair *pair;
+            int          me;
+        } my = { &pair, i };
         weft_waitgroup_add(&all, 1);
         check_eq(weft_go(player, &my, sizeof my), 0);
     }

@@ -64,8 +64,12 @@ static int far_away_until(void *arg)
 /* Lesson 19: values that overflow something on the way. */
 static int far_times(void *arg)
 {
-    static const int64_t ns[] = { INT64_MAX, INT64_MAX - 1, INT64_MAX / 2, INT64_C(1) << 53,
-                                  INT64_C(4294967296) * 1000000, INT64_C(13) * 24 * 3600 * WEFT_S };
+    static const int64_t ns[] = { INT64_MAX,
+                                  INT64_MAX - 1,
+                                  INT64_MAX / 2,
+                                  INT64_C(1) << 53,
+                                  INT64_C(4294967296) * 1000000,
+                                  INT64_C(13) * 24 * 3600 * WEFT_S };
     enum { NS = sizeof ns / sizeof ns[0] };
     weft_group g = WEFT_GROUP_INIT;
 
@@ -342,7 +346,8 @@ static int trickle(void *arg)
 
     for (int i = 0; i < 300; i++)
         check_eq(weft_sleep(WEFT_MS), 0);
-    check(cpu_ns() - before < 150 * WEFT_MS); /* half of one core of the 300 ms that pass at least */
+    check(cpu_ns() - before <
+          150 * WEFT_MS); /* half of one core of the 300 ms that pass at least */
     return arg != NULL;
 }
 

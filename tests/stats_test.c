@@ -153,7 +153,8 @@ static int sleeps(void *arg)
     check_eq(after.poll_events, 0); /* there are no descriptors */
     for (uint64_t i = 1; i <= 7; i++) {
         weft_block_enter();
-        await(read_now().handoffs == before.handoffs + i); /* at once, or after sysmon's next looks */
+        await(read_now().handoffs ==
+              before.handoffs + i); /* at once, or after sysmon's next looks */
         weft_block_leave();
     }
     check(after.threads >= 1 && after.threads <= 16);

@@ -169,10 +169,12 @@ Test(waitgroup, other_threads_wake_a_waiter, .timeout = 60)
 
 /* ---- Waits that end early ------------------------------------------------------------------------------ */
 
-
 static int mixed_waiter(void *arg)
 {
-    struct { weft_waitgroup *wg; int i; } my = *(__typeof__(my) *)arg;
+    struct {
+        weft_waitgroup *wg;
+        int             i;
+    } my = *(__typeof__(my) *)arg;
     weft_time deadline = my.i % 3 == 0 ? weft_after(my.i * 3 * WEFT_US) : WEFT_FOREVER;
     int       r = weft_waitgroup_wait(my.wg, deadline);
 
@@ -189,7 +191,10 @@ static int mixed_round(long round)
 
     weft_waitgroup_add(&wg, 1);
     for (int i = 0; i < WAITERS; i++) {
-        struct { weft_waitgroup *wg; int i; } my = { &wg, i };
+        struct {
+            weft_waitgroup *wg;
+            int             i;
+        } my = { &wg, i };
         check_eq(weft_group_go(i % 3 == 1 ? &doomed : &others, mixed_waiter, &my, sizeof my), 0);
     }
     check_eq(weft_sleep(round % 10 * 10 * WEFT_US), 0);
@@ -273,8 +278,8 @@ static int woken_as_shown(void *arg)
     uint64_t id = weft_id();
 
     for (long i = 0; i < test_scaled(10000); i++) {
-        weft_waitgroup  wg = { { 0 } }, *at = &wg;
-        volatile long   mine[16];
+        weft_waitgroup wg = { { 0 } }, *at = &wg;
+        volatile long  mine[16];
         weft_waitgroup_add(&wg, 1);
         check_eq(weft_go(finish, &at, sizeof at), 0);
         for (int k = 0; k < 16; k++)
@@ -349,7 +354,9 @@ static int run_add_these(void *arg)
 
 Test(waitgroup, a_count_below_zero_or_too_large_ends_the_process)
 {
-    static const int64_t below[][3] = { { -1 }, { 1, -2 }, { 5, INT64_MIN }, { INT32_MAX, INT64_MIN } };
+    static const int64_t below[][3] = {
+        { -1 }, { 1, -2 }, { 5, INT64_MIN }, { INT32_MAX, INT64_MIN }
+    };
     static const int64_t beyond[][3] = { { (int64_t)1 << 31 }, { INT32_MAX, 1 }, { 1, INT64_MAX } };
 
     for (size_t i = 0; i < sizeof below / sizeof below[0]; i++) {
@@ -358,6 +365,7 @@ Test(waitgroup, a_count_below_zero_or_too_large_ends_the_process)
     }
     for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
         assert_dies_saying(child_run(add_these, (void *)beyond[i]), "beyond 2^31");
-        assert_dies_saying(child_run(run_add_these, (void *)beyond[i]), "weft_waitgroup_add: the count");
+        assert_dies_saying(child_run(run_add_these, (void *)beyond[i]),
+                           "weft_waitgroup_add: the count");
     }
 }

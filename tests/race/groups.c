@@ -12,10 +12,10 @@
 
 enum { TREES = 120, DEPTH = 4, WIDTH = 3, CROSS = 4000, PAIR = 2, SPIN_MOST = 20000000 };
 
-static atomic_long  started, ended;
-static atomic_bool  over;
-static weft_group   root, cross[PAIR];
-static atomic_int   here;
+static atomic_long started, ended;
+static atomic_bool over;
+static weft_group  root, cross[PAIR];
+static atomic_int  here;
 
 struct node {
     int      depth;

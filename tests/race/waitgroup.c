@@ -26,14 +26,20 @@ static void worker(void *arg)
 
 static int waiter(void *arg)
 {
-    struct { struct round *r; int i; } *my = arg;
+    struct {
+        struct round *r;
+        int           i;
+    } *my = arg;
     /* 0: for ever; others pass before, at and after the count reaches zero */
     weft_time deadline = my->i % 3 == 0 ? WEFT_FOREVER : weft_after(my->i * 2 * WEFT_US);
     int       r = weft_waitgroup_wait(&my->r->work, deadline);
 
     check(r == 0 || r == -ETIMEDOUT || r == -ECANCELED);
     check(r != -ETIMEDOUT || deadline <= weft_now());
-    atomic_fetch_add(r == 0 ? &my->r->woken : r == -ETIMEDOUT ? &my->r->late : &my->r->cancelled, 1);
+    atomic_fetch_add(r == 0            ? &my->r->woken
+                     : r == -ETIMEDOUT ? &my->r->late
+                                       : &my->r->cancelled,
+                     1);
     return 0;
 }
 
@@ -53,7 +59,10 @@ static void one_round(long number)
 
     weft_waitgroup_add(&r.work, WORKERS);
     for (int i = 0; i < WAITERS; i++) {
-        struct { struct round *r; int i; } my = { &r, i };
+        struct {
+            struct round *r;
+            int           i;
+        } my = { &r, i };
         check_eq(weft_group_go(&r.waiters, waiter, &my, sizeof my), 0);
     }
     if (number % 2 == 0)

@@ -33,7 +33,8 @@ static void *attacker(void *arg)
 
     while (atomic_load(&attack)) {
         if (wf_sched_hold()) {
-            wf_p_retake(wf_the_sched.ps[test_random(&random) % (unsigned)wf_the_sched.procs], false);
+            wf_p_retake(wf_the_sched.ps[test_random(&random) % (unsigned)wf_the_sched.procs],
+                        false);
             wf_sched_release();
         }
         struct timespec t = { .tv_nsec = test_random(&random) % 8 ? 0 : 30000 };

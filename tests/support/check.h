@@ -14,7 +14,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 /* Criterion now and then forgets a few bytes of its own. */
-const char *__lsan_default_suppressions(void);
+const char                       *__lsan_default_suppressions(void);
 __attribute__((weak)) const char *__lsan_default_suppressions(void)
 {
     return "leak:libcriterion\n";

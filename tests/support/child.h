@@ -74,13 +74,13 @@ __attribute__((unused)) static int child_lines(const struct child *c)
 }
 
 /* It died of SIGABRT with one line, which has the words. */
-#define assert_dies_saying(c, words)                                                             \
-    do {                                                                                         \
-        const struct child *died_ = (c);                                                         \
-        cr_assert_eq(died_->signal, SIGABRT, "signal %d, status %d: %s", died_->signal,          \
-                     died_->status, died_->text);                                                \
-        cr_assert_eq(child_lines(died_), 1, "%s", died_->text);                                  \
-        cr_assert_not_null(strstr(died_->text, words), "%s", died_->text);                       \
+#define assert_dies_saying(c, words)                                                    \
+    do {                                                                                \
+        const struct child *died_ = (c);                                                \
+        cr_assert_eq(died_->signal, SIGABRT, "signal %d, status %d: %s", died_->signal, \
+                     died_->status, died_->text);                                       \
+        cr_assert_eq(child_lines(died_), 1, "%s", died_->text);                         \
+        cr_assert_not_null(strstr(died_->text, words), "%s", died_->text);              \
     } while (0)
 
 #endif

@@ -36,23 +36,23 @@ __attribute__((unused)) static int threads_now(void)
 }
 
 /* On any thread: until the condition holds, which it must within a minute. */
-#define await(condition)                                                                         \
-    do {                                                                                         \
-        weft_time give_up_ = weft_after(60 * WEFT_S);                                            \
-        while (!(condition)) {                                                                   \
-            check(weft_now() < give_up_);                                                        \
-            usleep(200);                                                                         \
-        }                                                                                        \
+#define await(condition)                              \
+    do {                                              \
+        weft_time give_up_ = weft_after(60 * WEFT_S); \
+        while (!(condition)) {                        \
+            check(weft_now() < give_up_);             \
+            usleep(200);                              \
+        }                                             \
     } while (0)
 
 /* The same in a coroutine. */
-#define await_yielding(condition)                                                                \
-    do {                                                                                         \
-        weft_time give_up_ = weft_after(60 * WEFT_S);                                            \
-        while (!(condition)) {                                                                   \
-            check(weft_now() < give_up_);                                                        \
-            weft_yield();                                                                        \
-        }                                                                                        \
+#define await_yielding(condition)                     \
+    do {                                              \
+        weft_time give_up_ = weft_after(60 * WEFT_S); \
+        while (!(condition)) {                        \
+            check(weft_now() < give_up_);             \
+            weft_yield();                             \
+        }                                             \
     } while (0)
 
 #endif

@@ -215,8 +215,8 @@ static long no_room(const char *call, int fd)
 
 static int hold(void *arg)
 {
-    char          address[WEFT_ADDR_MAX], byte = 0;
-    int           before = open_fds();
+    char address[WEFT_ADDR_MAX], byte = 0;
+    int  before = open_fds();
     if (on_uring())
         return 0; /* there nothing is registered that could find no room */
     weft_listener l = listen_loopback(address);

@@ -219,7 +219,11 @@ static void model_step(wf_runq *q, struct model *m, unsigned random)
         if (random / 256 % 8 == 0)
             model_spill(q, m);
         break;
-    case 3: case 4: case 5: case 6: case 7:
+    case 3:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
         cr_assert_eq(index_of(wf_runq_pop(q)), model_take(m, next_of(m)));
         break;
     default:

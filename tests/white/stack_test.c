@@ -170,7 +170,8 @@ static void assert_guarded(const char *kind)
     cr_assert_str_eq(wf_stack_guard_kind(), kind);
     for (int page = 0; page < WF_STACK_GUARD / 4096; page++) {
         struct child *c = child_run(touch_guard, &page);
-        cr_assert_eq(c->signal, SIGSEGV, "page %d: signal %d status %d", page, c->signal, c->status);
+        cr_assert_eq(c->signal, SIGSEGV, "page %d: signal %d status %d", page, c->signal,
+                     c->status);
     }
 }
 

@@ -234,7 +234,9 @@ Test(timer, lesson_16_a_million_zero_timers)
 
 Test(timer, extreme_times_are_in_order)
 {
-    static const int64_t when[] = { INT64_MAX - 1, INT64_MIN, 0, -1, INT64_MAX - 2, 1, INT64_MIN + 1 };
+    static const int64_t when[] = {
+        INT64_MAX - 1, INT64_MIN, 0, -1, INT64_MAX - 2, 1, INT64_MIN + 1
+    };
     enum { N = sizeof when / sizeof when[0] };
 
     fresh_heap();

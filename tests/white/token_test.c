@@ -64,7 +64,8 @@ Test(token, one_that_fires_before_the_park_leaves_the_g_to_the_lander)
     wf_ticket t = armed(0);
     AO_t      before = AO_load(&g.token);
 
-    cr_assert_eq(wf_token_fire(&g, t, WF_TIMEOUT), WF_WON, "not WF_WON_PARKED: it is still running");
+    cr_assert_eq(wf_token_fire(&g, t, WF_TIMEOUT), WF_WON,
+                 "not WF_WON_PARKED: it is still running");
     cr_assert_not(wf_token_park(&g, before), "the lander must run the G again");
     cr_assert_eq(state(), WF_FIRED);
     cr_assert_eq(wf_token_reason(&g), WF_TIMEOUT);
@@ -94,7 +95,8 @@ Test(token, cancellation_alone_passes_an_uncancellable_wait_by)
         cr_assert_eq(state(), p ? WF_PARKED : WF_ARMED);
         cr_assert_neq(wf_token_fire(&g, t, p ? WF_TIMEOUT : WF_CLOSE), WF_LOST);
     }
-    cr_assert_eq(wf_token_fire(&g, armed(0), WF_CANCEL), WF_WON, "the next one is cancellable again");
+    cr_assert_eq(wf_token_fire(&g, armed(0), WF_CANCEL), WF_WON,
+                 "the next one is cancellable again");
 }
 
 /* As sysmon does to move a stack: the lander of the switch once more. */

@@ -88,9 +88,9 @@ static int taken_out(void *arg)
         bool  found;
         for (int i = 0; i < which; i++)
             gp = gp->wait_next;
-        AO_t  rest = without(chain, gp, &found);
+        AO_t rest = without(chain, gp, &found);
         check(found);
-        int   left = 0;
+        int left = 0;
         for (wf_g *at = rest ? wf_g_at((unsigned)rest) : NULL; at; at = at->wait_next) {
             check(at != gp);
             left++;

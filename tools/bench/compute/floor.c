@@ -22,8 +22,8 @@
 
 static char *map_slots(size_t bytes)
 {
-    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
 
     if (p == MAP_FAILED) {
         bench_die("cannot map %zu bytes of address space: %s; give a smaller --parked", bytes,
@@ -81,7 +81,7 @@ static int64_t ring_run(long n, long laps, size_t stack)
     }
     for (long i = 0; i < n; i++) {
         struct seat s = { &r, i };
-        void *top = stacks + ((size_t)i + 1) * stack;
+        void       *top = stacks + ((size_t)i + 1) * stack;
         r.ctx[i] = jump_fcontext(make_fcontext(top, stack, seat_run), &s).fctx;
     }
     t0 = bench_now();

@@ -312,8 +312,9 @@ static int in_weft(void *arg)
     bench_expect("Ps", weft_procs(), a->procs);
     bench_find(rows, sizeof(rows) / sizeof(rows[0]), a->row)->run(a);
     weft_stats_read(&st);
-    fprintf(stderr, "stats: started %llu switches %llu steals %llu stolen %llu parks %llu "
-                    "wakes %llu handoffs %llu threads %llu\n",
+    fprintf(stderr,
+            "stats: started %llu switches %llu steals %llu stolen %llu parks %llu "
+            "wakes %llu handoffs %llu threads %llu\n",
             (unsigned long long)st.started, (unsigned long long)st.switches,
             (unsigned long long)st.steals, (unsigned long long)st.stolen,
             (unsigned long long)st.parks, (unsigned long long)st.wakes,

@@ -35,8 +35,8 @@ struct conn {
 };
 
 struct worker {
-    int       ep;
-    char      buf[BUFFER], out[BUFFER];
+    int  ep;
+    char buf[BUFFER], out[BUFFER];
 };
 
 static struct worker workers[SERVE_MAX_THREADS];

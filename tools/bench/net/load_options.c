@@ -78,6 +78,7 @@ static void add_pid(struct load_options *opt, const char *text)
 
 static void set_option(struct load_options *opt, int option, const char *text)
 {
+    /* clang-format off */
     switch (option) {
     case 'c': opt->conns = (long)number(option, text, 1, 1000000); break;
     case 's': opt->size = (size_t)number(option, text, 1, 1 << 20); break;
@@ -92,6 +93,7 @@ static void set_option(struct load_options *opt, int option, const char *text)
     case 'i': opt->idle = true; break;
     default:  bad("unknown option");
     }
+    /* clang-format on */
 }
 
 void load_options_parse(struct load_options *opt, int argc, char **argv)
