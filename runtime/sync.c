@@ -105,7 +105,7 @@ static void relax(int *spins)
 }
 
 /* False: the count is zero, there is nothing to wait for. */
-static bool chain_in(volatile AO_t *word, wf_g *gp)
+static inline WF_ALWAYS_INLINE bool chain_in(volatile AO_t *word, wf_g *gp)
 {
     int spins = 0;
     for (;;) {
