@@ -222,8 +222,9 @@ static void player(void *arg)
         int          me;
     } my = *(__typeof__(my) *)arg;
 
-    while (!atomic_load(&over)) {
+    for (bool last = false; !last;) {
         check_eq(weft_waitgroup_wait(&my.pair->turn[my.me], WEFT_FOREVER), 0);
+        last = atomic_load(&over); /* looked at by whoever has the turn, so both see it */
         weft_waitgroup_add(&my.pair->turn[my.me], 1);
         atomic_fetch_add(&rounds, 1);
         weft_waitgroup_done(&my.pair->turn[!my.me]);
