@@ -164,6 +164,8 @@ int wf_timers_run(wf_timer_heap *h, int64_t now, wf_glist *out)
     int            n = 0;
     wf_spin_acquire(&h->lock);
     while (n < BATCH && h->n > 0 && h->slots[0].when <= now) {
+        for (int c = 1; c <= ARITY && c < h->n; c++) /* one of them is the next */
+            __builtin_prefetch(&h->entries[h->slots[c].id], 1);
         due[n] = h->entries[h->slots[0].id];
         __builtin_prefetch(due[n++].arg, 1); /* for fn, below */
         remove_at(h, 0);
