@@ -425,10 +425,8 @@ void wf_polled(wf_m *mp, wf_glist *out, int64_t now)
 {
     wf_p *pp = mp->pp;
     AO_store(&pp->polled, (AO_t)now);
-    pp->batch_left = (unsigned)out->n;
-    pp->batch_run = 0;
-    pp->batch_time = now;
-    wf_push_local(mp, out);
+    pp->batch_left = 0;
+    wf_ready_batch(mp, out, now);
 }
 
 bool wf_work_anywhere(void)

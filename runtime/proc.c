@@ -6,9 +6,9 @@
  * ring; the global queue; the netpoller, without blocking; other Ps' rings, timers and,
  * last, their runnext; then idle.c.  Every choice is a named function here.
  *
- * Rejected: waking a P for each batch that a poll returns.  A handler that takes a few
- * microseconds is done before the woken thread has run, and each wake costs the waker
- * 6 to 8 us: so what a poll readied wakes nobody until it shows that it is slow
+ * Rejected: waking a P for each batch that a poll or the timers return.  A handler that
+ * takes a few microseconds is done before the woken thread has run, and each wake costs the
+ * waker 6 to 8 us: so what they readied wakes nobody until it shows that it is slow
  * (batch_is_slow) or has waited for 1 ms (sysmon).
  */
 #include "epoll.h"
@@ -31,6 +31,17 @@ enum {
     TIMERS_ENOUGH = 64 /* Gs in the ring: what else is due waits in the heap, in order */
 };
 
+void wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now)
+{
+    wf_p *pp = mp->pp;
+    if (pp->batch_left == 0) {
+        pp->batch_run = 0;
+        pp->batch_time = now;
+    }
+    pp->batch_left += (unsigned)out->n;
+    wf_push_local(mp, out);
+}
+
 /* ---- The P's own -------------------------------------------------------------------- */
 
 static bool run_timers(wf_m *mp, wf_timer_heap *h, int64_t now)
@@ -38,7 +49,7 @@ static bool run_timers(wf_m *mp, wf_timer_heap *h, int64_t now)
     wf_glist out;
     wf_glist_init(&out);
     int n = wf_timers_run(h, now, &out);
-    wf_ready_list(mp, &out);
+    wf_ready_batch(mp, &out, now);
     return n > 0;
 }
 

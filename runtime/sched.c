@@ -292,6 +292,7 @@ static WF_NOINLINE wf_g *take_polled(wf_p *pp)
 {
     wf_g *gp = wf_runq_pop(&pp->runq);
     pp->batch_left = gp ? pp->batch_left - 1 : 0;
+    pp->batch_run++;
     wf_runq_near(&pp->runq);
     return gp;
 }
@@ -305,8 +306,8 @@ static inline wf_g *pick(wf_p *pp)
         return NULL;
     wf_g *gp = wf_runq_take_next(&pp->runq);
     if (!gp && WF_UNLIKELY(pp->batch_left > 0)) {
-        if (!pp->runq.solo)
-            return NULL; /* part of a poll's batch: g0 decides whom to wake */
+        if (AO_load(&wf_the_sched.n_idle_p) && !pp->runq.solo)
+            return NULL; /* part of a batch: g0 decides whom to wake */
         gp = take_polled(pp);
     } else if (!gp) {
         gp = wf_runq_pop(&pp->runq);

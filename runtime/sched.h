@@ -70,7 +70,7 @@ struct wf_p {
     wf_g         *free;  /* owner: dead Gs with default stacks, newest first */
     wf_g         *spare; /* owner: a full batch of them, or NULL */
     unsigned      nfree;
-    unsigned      batch_left; /* owner: Gs of the last poll not yet run */
+    unsigned      batch_left; /* owner: Gs of polls and timers not yet run */
     unsigned      batch_run;
     AO_t          looked; /* owner: the tick of the last look at the global queue, see take_old */
     bool          global_turn; /* taker, then owner: the global queue comes before the ring */
@@ -300,6 +300,8 @@ static inline bool wf_g_cancelled(const wf_g *gp)
 /* ---- Looking for work (proc.c) ---------------------------------------------- */
 
 wf_g *wf_find_runnable(wf_m *mp); /* on g0; NULL: the runtime has stopped */
+/* Readied by a poll or by timers: the G that runs next decides on wake-ups. */
+void  wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now);
 
 /* ---- Idle Ps and Ms, waking, the netpoller's turn (idle.c) -------------------- */
 
