@@ -15,8 +15,8 @@
  * the wait for a group has returned, and with CANCEL, where anybody cancels P at any time, not
  * before that call has.
  *
- * Bounds: two groups, one in the other, three members; with DEADLINE the owner's first wait
- * has a deadline, which may pass at any time.
+ * Bounds: two groups, one in the other, three members, two with ALONE (without C1); with
+ * DEADLINE the owner's first wait has a deadline, which may pass at any time.
  * Properties: nobody touches a group that is gone, and a wait returns when all members have
  * ended and not sooner (assertions); it tells the error of the first member that ended
  * (assertion); a shielded wait ends by its event (assertion); a G is made runnable once a
@@ -26,9 +26,9 @@
  * run: ends     -DDEADLINE
  * run: cancel   -DCANCEL
  * run: parks    -DCANCEL -DPARKS=C1
- * run: shield   -DCANCEL -DPARKS=C2 -DSHIELD=C2
+ * run: shield   -DCANCEL -DPARKS=C2 -DSHIELD=C2 -DALONE
  * run: below    -DCANCEL -DPARKS=C2 -DSHIELD=OWNER
- * run: deadline -DCANCEL -DDEADLINE
+ * run: deadline -DCANCEL -DDEADLINE -DALONE
  * fault: FAULT_blind_enlist -DCANCEL -DPARKS=C1 | a member that is enlisted late is not told
  * fault: FAULT_blind_attach -DCANCEL -DPARKS=C1 -DSHIELD=OWNER | a group is attached to one that was cancelled
  * fault: FAULT_blind_join -DCANCEL | a member is started in a group that was cancelled
@@ -518,11 +518,13 @@ proctype owner(byte me)
 
 end:
     started[me];
+#ifndef ALONE
     join_c();
     if
     :: ok -> start(C1)
     :: else
     fi;
+#endif
     join_c();
     if
     :: ok -> start(C2)
