@@ -466,6 +466,55 @@ Test(hibernate, a_malformed_environment_is_refused)
     }
 }
 
+/* ---- Where it is off, or of no use ----------------------------------------------------------- */
+
+/* Pages of locked memory stay, and with them what is in them. */
+static int locked(void *arg)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+        return 77; /* RLIMIT_MEMLOCK */
+    check(one_of_depth(500, 500) > 0);
+    return arg != NULL;
+}
+
+static int run_locked(void *arg)
+{
+    weft_options opt = { .procs = 2, .stack_size = 64 << 10 };
+
+    return weft_run(&opt, locked, arg);
+}
+
+Test(hibernate, locked_memory_stays_as_it_is)
+{
+    const struct child *c = child_run(run_locked, NULL);
+
+    if (c->status == 77)
+        cr_skip("no memory may be locked here");
+    cr_assert_eq(c->status, 0, "%s", c->text);
+}
+
+/* Uses about 40 KiB, then waits for longer than it takes to hibernate where nothing is measured. */
+static int measured(void *arg)
+{
+    struct reader r = reader_make();
+
+    start_reading(&r);
+    for (int i = 0; i < 200 && stats().hibernated == 0; i++)
+        check_eq(weft_sleep(WEFT_MS), 0);
+    check_eq(stats().hibernated, 0);
+    check(resident(&r) >= 8);
+    check_eq(write(r.to, "x", 1), 1);
+    join_all();
+    reader_end(&r);
+    return arg != NULL;
+}
+
+Test(hibernate, stacks_that_are_measured_stay)
+{
+    setenv("WEFT_STACK_REPORT", "1", 1);
+    run_on_1_2_8(measured, NULL);
+}
+
 /* ---- Its end, and who looks at it ----------------------------------------------------------- */
 
 static int leaves_them(void *arg)

@@ -183,6 +183,27 @@ function parked_table(list, n, i)
     printf "measured in turn with it: %s ns here.\n", plain("guard_touch", "-", "floor", "value")
 }
 
+function readers_table(list, n, i)
+{
+    if (!("reader_rss" in have)) {
+        return
+    }
+    section_head("Readers that hibernate", "As many idle connections as a process may have " \
+        "descriptors; weft alone: no peer gives a stack\nback while its coroutine waits.")
+    head("what | Ps | weft | goal | reached")
+    n = split(figures_of["readers"], list, " ")
+    for (i = 1; i <= n; i++) {
+        readers_row(list[i], 1)
+        readers_row(list[i], 2)
+    }
+}
+
+function readers_row(row, procs)
+{
+    printf "| %s | %s | %s | %s | %s |\n", title[row], procs, cell(row, procs, "weft", "value"),
+        goal_text(row, procs), verdict(row, procs, med(row, procs, "weft", "value"), -1)
+}
+
 function floor_table(list, n, i)
 {
     n = split_measured(figures_of["floor"], list)
@@ -403,7 +424,7 @@ END {
     while ((getline line < machine) > 0) {
         print line
     }
-    compute_table(); wake_table(); parked_table(); floor_table()
+    compute_table(); wake_table(); parked_table(); readers_table(); floor_table()
     net_section("net", "Network: 64-byte echo over loopback", "One client for all, hand-written, " \
         "one request in flight on each connection, every byte checked.")
     net_section("http", "HTTP: hello over loopback", "weft and the hand-written server parse " \

@@ -302,6 +302,7 @@ static const bench_row rows[] = {
     { "timer", row_timer },
     { "wake", row_wake },
     { "parked", row_parked },
+    { "readers", row_readers },
 };
 
 static int in_weft(void *arg)

@@ -39,6 +39,9 @@ void row_sleeps(const bench_args *a);
 void row_sleepers(const bench_args *a);
 void row_timer(const bench_args *a);
 
+/* weft_readers.c */
+void row_readers(const bench_args *a);
+
 /* weft_wake.c */
 void row_wake(const bench_args *a);
 
