@@ -54,7 +54,7 @@ wf_poll_desc *wf_poll_cache_alloc(void)
     wf_lock_acquire(&cache.lock);
     wf_poll_desc *pd = cache.free;
     if (pd)
-        cache.free = pd->link;
+        cache.free = wf_poll_cache_at(pd->link);
     else
         pd = make();
     wf_lock_release(&cache.lock);
@@ -64,7 +64,7 @@ wf_poll_desc *wf_poll_cache_alloc(void)
 void wf_poll_cache_free(wf_poll_desc *pd)
 {
     wf_lock_acquire(&cache.lock);
-    pd->link = cache.free;
+    pd->link = cache.free ? cache.free->index : 0;
     cache.free = pd;
     wf_lock_release(&cache.lock);
 }

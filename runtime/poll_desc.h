@@ -73,13 +73,14 @@ typedef struct wf_poll_desc wf_poll_desc;
 
 /* The timer of one side's deadline. */
 typedef struct wf_poll_side {
-    wf_timer     timer;     /* under lock */
-    int64_t      armed;     /* under lock: when the timer is set for; 0: not armed */
-    AO_t         timer_seq; /* under lock: of the timer; an older one that fires is stale */
-    enum wf_mode mode;      /* fixed: which side this is */
+    wf_timer timer;     /* under lock */
+    int64_t  armed;     /* under lock: when the timer is set for; 0: not armed */
+    unsigned timer_seq; /* under lock: of the timer; an older one that fires is stale */
+    uint8_t  mode;      /* fixed: which side this is, enum wf_mode */
 } wf_poll_side;
 
-/* All that reading, writing and their events touch is in the first line. */
+/* All that reading, writing and their events touch is in the first line.  There is one for
+ * each connection, idle ones too: three lines. */
 struct wf_poll_desc {
     wf_spin           lock WF_ALIGNED;
     unsigned          index;       /* fixed: its number, > 0 */
@@ -99,11 +100,12 @@ struct wf_poll_desc {
     int               fd;          /* fixed while open */
     volatile unsigned watch;       /* enum wf_watch; written under lock, never lowered but at the end */
     wf_inbox          inbox;       /* under lock: what a ring has brought */
-    AO_t              timer_seq;   /* under lock: the last number given to a timer */
-    wf_poll_desc     *link;        /* under poll_cache's lock */
+    unsigned          timer_seq;   /* under lock: the last number given to a timer */
+    unsigned          link;        /* under poll_cache's lock: the index of the next free one */
 };
 
 _Static_assert(offsetof(struct wf_poll_desc, side) == WF_CACHELINE, "a read touches one line");
+_Static_assert(sizeof(struct wf_poll_desc) == 3 * WF_CACHELINE, "see above");
 
 /* index 24 bits, generation 40 bits: a handle and the epoll_data. */
 static inline uint64_t wf_poll_id(const wf_poll_desc *pd)
