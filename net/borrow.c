@@ -8,29 +8,31 @@
  * close elsewhere takes effect at once; the bytes stay until the borrow ends.  While a
  * borrow waits it has no buffer.
  *
- * Buffers are taken newest first, so that few pages are touched; a P keeps BUFFERS_KEPT.
+ * Where a ring has received the bytes its buffer is lent as it is.  Else the buffer is a P's:
+ * taken newest first, so that few pages are touched; a P keeps BUFFERS_KEPT.
  */
 #include "conn.h"
 #include "net.h"
+#include "ringed.h"
 
 #include <stdlib.h>
 #include <weft/net.h>
 
 enum { BUFFER_BYTES = 16 << 10, BUFFERS_KEPT = 64 };
 
-typedef struct buffer {
-    struct buffer *next; /* in the P's list, or in the coroutine's chain */
-    uint64_t       conn; /* whose bytes these are */
-    char           data[];
-} buffer;
+typedef wf_buffer buffer;
 
 /* ---- The P's buffers: all by the thread that holds the P ----------------------------- */
 
 static buffer *buffer_get(wf_p *pp)
 {
     buffer *b = pp->buffers;
-    if (!b)
-        return malloc(sizeof *b + BUFFER_BYTES);
+    if (!b) {
+        b = malloc(sizeof *b + BUFFER_BYTES);
+        if (b)
+            b->ring = NULL;
+        return b;
+    }
     pp->buffers = b->next;
     pp->nbuffers--;
     return b;
@@ -38,6 +40,10 @@ static buffer *buffer_get(wf_p *pp)
 
 static void buffer_put(wf_p *pp, buffer *b)
 {
+    if (WF_UNLIKELY(b->ring != NULL)) {
+        wf_uring_give(b);
+        return;
+    }
     if (pp->nbuffers >= BUFFERS_KEPT) {
         free(b);
         return;
@@ -117,15 +123,21 @@ void wf_borrow_end(wf_m *mp, wf_g *gp)
 
 typedef struct attempt {
     size_t  want;
-    buffer *b; /* out: holds what was received */
+    buffer *b;    /* out: holds what was received */
+    char   *data; /* out: where in it */
 } attempt;
 
 static ssize_t try_borrow(wf_op *op, void *arg)
 {
     attempt *a = arg;
-    buffer  *b = buffer_get(op->mp->pp);
+    if (op->f->ringed && (a->b = wf_ringed_take(op, a->want))) {
+        a->data = a->b->data + a->b->at;
+        return a->b->n - a->b->at;
+    }
+    buffer *b = buffer_get(op->mp->pp);
     if (!b)
         return -ENOMEM;
+    a->data = b->data;
     ssize_t r = wf_conn_receive(op, b->data, a->want);
     if (r > 0)
         a->b = b;
@@ -147,13 +159,13 @@ static void keep(wf_op *op, buffer *b, uint64_t id)
 ssize_t weft_conn_borrow(weft_conn c, const void **data, size_t max)
 {
     wf_op   op;
-    attempt a = { max < BUFFER_BYTES ? max : BUFFER_BYTES, NULL };
+    attempt a = { max < BUFFER_BYTES ? max : BUFFER_BYTES, NULL, NULL };
     ssize_t r = wf_conn_begin_read(&op, "weft_conn_borrow", c.id, max);
     *data = NULL;
     if (r == 0)
         r = max > 0 ? wf_op_attempt(&op, try_borrow, &a) : -EINVAL;
     if (r > 0) {
-        *data = a.b->data;
+        *data = a.data;
         keep(&op, a.b, c.id);
     }
     wf_op_end(&op);

@@ -22,7 +22,7 @@ ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
 {
     wf_fd *f = op->f;
     if (f->ringed)
-        return wf_ring_receive(op, buf, n);
+        return wf_ringed_receive(op, buf, n);
     ssize_t r = WF_UNLIKELY(f->type == WF_FD_FILE) ? wf_sys_read(f->lock.fd, buf, n)
                                                    : wf_sys_recv(f->lock.fd, buf, n, 0);
     if (r == 0)
@@ -106,6 +106,8 @@ static ssize_t try_write(wf_op *op, void *arg)
     wf_fd      *f = op->f;
     if (WF_UNLIKELY(f->type == WF_FD_FILE))
         return wf_sys_write(f->lock.fd, s->at, s->n);
+    if (f->ringed)
+        return wf_ringed_send(op, s->at, s->n);
     return wf_sys_send(f->lock.fd, s->at, s->n, MSG_NOSIGNAL);
 }
 

@@ -84,7 +84,7 @@ static int ask(waiting *w)
         held |= has(w, m) ? w->events & bit_of[m] : 0;
     }
     int ready = wf_poll_ask(f->lock.fd, held, w->events);
-    return ready >= 0 && held & POLLIN && wf_ring_holds(f) ? ready | POLLIN : ready;
+    return ready >= 0 && held & POLLIN && wf_ringed_holds(f) ? ready | POLLIN : ready;
 }
 
 /* Into the queues of the turns it lacks; -EAGAIN: it is in all of them, until *deadline; 0:
@@ -167,7 +167,7 @@ int weft_conn_wait(weft_conn c, int events)
     if (wf_g_cancelled(w.op.mp->gp))
         r = -ECANCELED;
     if (r == 0)
-        r = wf_ring_leave(&w.op);
+        r = wf_ringed_leave(&w.op);
     if (r == 0)
         r = wf_op_share(&w.op) ? wait_on(&w) : -EBADF;
     finish(&w);

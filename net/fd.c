@@ -61,7 +61,7 @@ static wf_fd *slot_make(unsigned index)
 static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd **out)
 {
     wf_poll_desc     *pd;
-    enum wf_poll_kind what = type != WF_FD_TCP     ? WF_POLL_ANY
+    enum wf_poll_kind what = type != WF_FD_TCP    ? WF_POLL_ANY
                              : kind == WF_FD_CONN ? WF_POLL_TCP
                                                   : WF_POLL_TCP_LISTENER;
     int               r = wf_poll_open(fd, what, &pd);
@@ -74,8 +74,8 @@ static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd
     }
     f->pd = pd;
     f->held = -1;
-    f->kind = (uint8_t)kind;
-    f->type = (uint8_t)type;
+    f->kind = kind & 15;
+    f->type = type & 15;
     f->eof = f->accepted = f->reset = false;
     f->ringed = pd->inbox.by_ring;
     *out = f;
@@ -121,7 +121,7 @@ static void close_number(wf_fd *f)
     if (f->pd->pollable)
         wf_netpoll_close(f->pd);
     f->pd->pollable = false;
-    bool let_go = !f->ringed || wf_ring_close(f);
+    bool let_go = !f->ringed || wf_ringed_close(f);
     drain(f);
     if (!let_go) /* the file stays for a moment: the peer is to read the end now */
         (void)wf_sys_shutdown(f->lock.fd, SHUT_RDWR);

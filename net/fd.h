@@ -27,11 +27,11 @@ typedef struct wf_fd {
     wf_poll_desc *pd;           /* fixed once the slot was used */
     int           held;         /* owner of the turn to read: a listener's accepted descriptor
                                    that could not be registered yet; else -1 */
-    uint8_t       kind;         /* fixed while open: enum wf_fd_kind */
-    uint8_t       type;         /* fixed while open: enum wf_fd_type */
+    uint8_t       kind : 4;     /* fixed while open: enum wf_fd_kind */
+    uint8_t       type : 4;     /* fixed while open: enum wf_fd_type */
+    bool          ringed;       /* fixed while open: rings serve it; see ringed.h */
     bool          eof : 1;      /* owner of the turn to read: the peer's end was read */
     bool          accepted : 1; /* owner of the turn to read: the last accept found one */
-    bool          ringed : 1;   /* fixed while open: see ringed.h; for the same */
     bool          reset;        /* who closed it: a reset is wanted, so drain nothing */
 } WF_ALIGNED wf_fd;
 

@@ -140,7 +140,7 @@ static int number(const char *call, uint64_t id, enum wf_fd_kind kind)
     wf_op op;
     int   r = wf_op_begin(&op, call, id, kind);
     if (r == 0)
-        r = wf_ring_leave(&op);
+        r = wf_ringed_leave(&op);
     if (r == 0)
         r = op.f->lock.fd;
     wf_op_end(&op);

@@ -8,10 +8,12 @@
 
 #include "runtime/sys.h"
 #include "runtime/uring.h"
+#include "runtime/wait.h"
 
 #include <string.h>
 
 #define CLOSE_PATIENCE_NS (20 * WEFT_MS)
+#define SEND_MOST         ((size_t)64 << 10)
 
 /* ---- Reading --------------------------------------------------------------------------- */
 
@@ -40,16 +42,29 @@ static ssize_t take_bytes(wf_poll_desc *pd, char *to, size_t n)
     return (ssize_t)got;
 }
 
+wf_buffer *wf_ringed_take(wf_op *op, size_t most)
+{
+    wf_poll_desc *pd = op->f->pd;
+    wf_spin_acquire(&pd->lock);
+    wf_buffer *b = pd->inbox.head;
+    if (b && b->n - b->at <= most)
+        wf_inbox_take(&pd->inbox);
+    else
+        b = NULL;
+    wf_spin_release(&pd->lock);
+    return b;
+}
+
 /* Nothing is there: the ring is to bring it, else epoll is to tell of it. */
 static int wait_for_more(wf_op *op, enum wf_uring_what what)
 {
     int r = wf_uring_arm(op->mp, op->f->pd, what);
     if (r != 0)
-        r = wf_ring_leave(op);
+        r = wf_ringed_leave(op);
     return r < 0 ? r : -EAGAIN;
 }
 
-ssize_t wf_ring_receive(wf_op *op, void *buf, size_t n)
+ssize_t wf_ringed_receive(wf_op *op, void *buf, size_t n)
 {
     wf_fd  *f = op->f;
     ssize_t r = take_bytes(f->pd, buf, n);
@@ -64,9 +79,34 @@ ssize_t wf_ring_receive(wf_op *op, void *buf, size_t n)
     return r == -EAGAIN ? wait_for_more(op, WF_URING_RECEIVE) : r;
 }
 
+/* ---- Writing --------------------------------------------------------------------------- */
+
+/* Nothing ends this wait but the send itself: the kernel reads the caller's bytes.  It is short,
+ * since the send does not wait; and the coroutine keeps its place, so the number is not closed. */
+ssize_t wf_ringed_send(wf_op *op, const void *buf, size_t n)
+{
+    int           fd = op->f->lock.fd;
+    wf_uring_sent s = { .gp = op->mp->gp };
+    wf_glist      out;
+    if (!wf_uring_may_send(op->mp) || n > SEND_MOST)
+        return wf_sys_send(fd, buf, n, MSG_NOSIGNAL);
+    int r = wf_sys_allowed("send", fd);
+    if (r < 0)
+        return r;
+    wf_glist_init(&out);
+    s.ticket = wf_wait_arm_shielded(op->mp);
+    if (!wf_uring_send(op->mp, fd, buf, n, &s, &out)) {
+        wf_wait_abandon(op->mp, s.ticket);
+        return wf_sys_send(fd, buf, n, MSG_NOSIGNAL);
+    }
+    wf_ready_list(op->mp, &out);
+    wf_wait(&op->mp, s.ticket, WEFT_FOREVER, wf_for(WF_FOR_WRITABLE, op->f->pd));
+    return s.result;
+}
+
 /* ---- Accepting ------------------------------------------------------------------------- */
 
-int wf_ring_accept(wf_op *op, int (*now)(wf_fd *f))
+int wf_ringed_accept(wf_op *op, int (*now)(wf_fd *f))
 {
     wf_poll_desc *pd = op->f->pd;
     wf_spin_acquire(&pd->lock);
@@ -80,7 +120,7 @@ int wf_ring_accept(wf_op *op, int (*now)(wf_fd *f))
 
 /* ---- Leaving and closing --------------------------------------------------------------- */
 
-bool wf_ring_holds(wf_fd *f)
+bool wf_ringed_holds(wf_fd *f)
 {
     wf_spin_acquire(&f->pd->lock);
     bool some = !wf_inbox_empty(&f->pd->inbox);
@@ -89,7 +129,7 @@ bool wf_ring_holds(wf_fd *f)
 }
 
 /* The words of a wf_fd that only a reader may see are not looked at: anyone may call this. */
-int wf_ring_leave(wf_op *op)
+int wf_ringed_leave(wf_op *op)
 {
     wf_poll_desc *pd = op->f->pd;
     wf_glist      out;
@@ -108,7 +148,7 @@ int wf_ring_leave(wf_op *op)
     return 0;
 }
 
-bool wf_ring_close(wf_fd *f)
+bool wf_ringed_close(wf_fd *f)
 {
     wf_poll_desc *pd = f->pd;
     wf_m         *mp = wf_m_self();

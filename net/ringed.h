@@ -20,15 +20,20 @@
 
 /* One attempt to read, or to accept, by the owner of the turn to read: a count, -EAGAIN (park)
  * or an error; `now` asks the system. */
-ssize_t wf_ring_receive(wf_op *op, void *buf, size_t n);
-int     wf_ring_accept(wf_op *op, int (*now)(wf_fd *f));
+wf_buffer *wf_ringed_take(wf_op *op, size_t most); /* the first, if no more is in it; NULL: none */
+ssize_t    wf_ringed_receive(wf_op *op, void *buf, size_t n);
+int        wf_ringed_accept(wf_op *op, int (*now)(wf_fd *f));
+
+/* One attempt to write, by the owner of the turn to write: as send(2) without waiting.  Where
+ * others run on the P anyway it goes with the round's other requests.  [parks] */
+ssize_t wf_ringed_send(wf_op *op, const void *buf, size_t n);
 
 /* From here on it is epoll's.  0, or why it could not be registered there. */
-int  wf_ring_leave(wf_op *op);
-bool wf_ring_holds(wf_fd *f); /* something that only weft's calls can give out */
+int  wf_ringed_leave(wf_op *op);
+bool wf_ringed_holds(wf_fd *f); /* something that only weft's calls can give out */
 
 /* Its number is about to be closed: ends its request, drops what nobody read.  False: the
  * kernel still holds its file, for a moment. */
-bool wf_ring_close(wf_fd *f);
+bool wf_ringed_close(wf_fd *f);
 
 #endif

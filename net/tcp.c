@@ -197,7 +197,7 @@ static int accept_now(wf_fd *f)
 static ssize_t try_accept(wf_op *op, void *arg)
 {
     (void)arg;
-    int fd = op->f->ringed ? wf_ring_accept(op, accept_now) : accept_now(op->f);
+    int fd = op->f->ringed ? wf_ringed_accept(op, accept_now) : accept_now(op->f);
     return skips(fd) ? -EINTR : fd; /* at once again, unless deadline or cancellation came */
 }
 

@@ -17,10 +17,11 @@ enum {
     INBOX_MOST = 16, /* buffers or descriptors unread; some more are on their way then */
     AHEAD = 4,
     OVER_MOST = 8,
+    STRAYS_MOST = 4,
     LINKS_MOST = 1 << 24
 };
 
-/* Those of whom too much lies unread, to be ended once no lock is held. */
+/* Requests to be ended once no lock is held. */
 struct over {
     uint64_t key[OVER_MOST];
     int      n;
@@ -120,11 +121,17 @@ static bool keep(wf_poll_desc *pd, wf_buffer *b, int fd)
     return true;
 }
 
-static void too_much(wf_poll_desc *pd, uint64_t data, struct over *over)
+/* Under pd->lock.  Too much lies unread; or the completions wake a thread that sleeps, and
+ * another does the work: then the reader is to ask the ring of the one that runs it. */
+static void end_early(wf_uring *u, wf_poll_desc *pd, uint64_t data, struct over *over)
 {
-    if (pd->inbox.count < INBOX_MOST || pd->inbox.ending || !pd->inbox.ring || over->n == OVER_MOST)
+    wf_inbox *in = &pd->inbox;
+    in->strays = AO_load(&u->asleep) ? in->strays + 1 : 0;
+    if ((in->count < INBOX_MOST && in->strays < STRAYS_MOST) || in->ending || !in->ring ||
+        over->n == OVER_MOST)
         return;
-    pd->inbox.ending = true;
+    in->ending = true;
+    in->strays = 0;
     over->key[over->n++] = data;
 }
 
@@ -145,7 +152,7 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
         kept = (b || fd >= 0) && keep(pd, b, fd);
         if (last)
             ended(u, pd, cqe->res, what);
-        too_much(pd, data, over);
+        end_early(u, pd, data, over);
         if (!pd->closing)
             wf_poll_fire(pd, WF_READ, WF_EVENT, out);
     }
@@ -158,13 +165,33 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
         AO_fetch_and_add_full(&u->out, (AO_t)-1);
 }
 
+/* After the token is fired s may be gone. */
+static void sent(uint64_t data, int res, wf_glist *out)
+{
+    wf_uring_sent *s = (void *)(uintptr_t)(data & ~(uint64_t)WF_KIND_MASK);
+    wf_g          *gp = s->gp;
+    s->result = res;
+    if (wf_token_fire(gp, s->ticket, WF_EVENT) == WF_WON_PARKED)
+        wf_glist_push(out, gp);
+}
+
+static void complete(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over, wf_glist *out)
+{
+    if ((cqe->user_data & WF_KIND_MASK) == WF_URING_SENT)
+        sent(cqe->user_data, cqe->res, out);
+    else
+        news(u, cqe, over, out);
+}
+
 static void near(const struct io_uring *io, unsigned head, unsigned tail)
 {
     const struct io_uring_cq *cq = &io->cq;
-    if (head + AHEAD < tail)
-        wf_poll_near(cq->cqes[(head + AHEAD) & *cq->kring_mask].user_data >> WF_KIND_BITS);
-    if (head + AHEAD / 2 < tail)
-        wf_poll_near_g(cq->cqes[(head + AHEAD / 2) & *cq->kring_mask].user_data >> WF_KIND_BITS);
+    uint64_t                  far = cq->cqes[(head + AHEAD) & *cq->kring_mask].user_data;
+    uint64_t                  next = cq->cqes[(head + AHEAD / 2) & *cq->kring_mask].user_data;
+    if (head + AHEAD < tail && (far & WF_KIND_MASK) != WF_URING_SENT)
+        wf_poll_near(far >> WF_KIND_BITS);
+    if (head + AHEAD / 2 < tail && (next & WF_KIND_MASK) != WF_URING_SENT)
+        wf_poll_near_g(next >> WF_KIND_BITS);
 }
 
 int wf_ring_take(wf_uring *u, unsigned most, wf_glist *out)
@@ -178,7 +205,7 @@ int wf_ring_take(wf_uring *u, unsigned most, wf_glist *out)
     unsigned tail = io_uring_smp_load_acquire(u->io.cq.ktail); /* pairs with the kernel's */
     for (; head + n != tail && n < most; n++) {
         near(&u->io, head + n, tail);
-        news(u, &u->io.cq.cqes[(head + n) & *u->io.cq.kring_mask], &over, out);
+        complete(u, &u->io.cq.cqes[(head + n) & *u->io.cq.kring_mask], &over, out);
     }
     io_uring_cq_advance(&u->io, n);
     wf_spin_release(&u->cq);
@@ -202,9 +229,12 @@ void wf_ring_flush(wf_uring *u, wf_glist *out)
     wf_lock_acquire(&u->sq);
     int n = wf_ring_submit(u) < 0 ? wf_ring_retract(u, data) : 0;
     wf_lock_release(&u->sq);
+    if (n > 0)
+        AO_store(&u->direct, WF_RING_DIRECT);
     for (int i = 0; i < n; i++) {
-        struct io_uring_cqe none = { .user_data = data[i], .res = -ENOMEM };
-        news(u, &none, &over, out);
+        bool                is_send = (data[i] & WF_KIND_MASK) == WF_URING_SENT;
+        struct io_uring_cqe none = { .user_data = data[i], .res = is_send ? -EINTR : -ENOMEM };
+        complete(u, &none, &over, out);
     }
 }
 

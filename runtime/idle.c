@@ -320,7 +320,7 @@ static bool leave_idle(wf_m *mp)
 
 /* In the idle list already.  The list is last in, first out, so those that are not needed
  * lie at its end; after a time they retire. */
-static void doze(wf_m *mp)
+static void doze_or_retire(wf_m *mp)
 {
     if (mp->surplus) {
         if (wf_doze(mp, wf_now() + SURPLUS_MOST_NS))
@@ -331,6 +331,15 @@ static void doze(wf_m *mp)
     }
     if (!mp->retired)
         wf_doze(mp, WEFT_FOREVER);
+}
+
+static void doze(wf_m *mp)
+{
+    if (mp->ring)
+        wf_uring_sleeps(mp);
+    doze_or_retire(mp);
+    if (mp->ring)
+        wf_uring_wakes(mp);
 }
 
 void wf_stop_m(wf_m *mp)

@@ -52,7 +52,8 @@ typedef struct wf_inbox {
     unsigned      count;       /* buffers or descriptors */
     int           error;       /* a negative errno to be told once, after the buffers */
     bool          by_ring, ending;
-    unsigned char what; /* enum wf_uring_what: of the request; fixed while one is out */
+    unsigned char strays; /* completions in a row that came while the ring's M slept */
+    unsigned char what;   /* enum wf_uring_what: of the request; fixed while one is out */
 } wf_inbox;
 
 /* The answer where there is nothing but to ask the system. */

@@ -28,20 +28,28 @@
 
 #include <liburing.h>
 
-enum { WF_RING_ENTRIES = 256, WF_RING_COMPLETIONS = 4096, WF_RING_GROUP = 1 };
+enum {
+    WF_RING_ENTRIES = 256,
+    WF_RING_COMPLETIONS = 4096,
+    WF_RING_GROUP = 1,
+    WF_RING_DIRECT = 64 /* see direct */
+};
 
 struct wf_uring {
-    struct io_uring           io;
-    wf_lock                   sq;      /* who queues and submits */
-    wf_spin                   cq;      /* who takes completions */
-    wf_spin                   pool;    /* of the buffers; a leaf */
-    volatile AO_t             queued;  /* requests not submitted; written under sq */
-    volatile AO_t             flushes; /* how often some were submitted; written under sq */
-    volatile AO_t             out;     /* atomic: requests whose last completion was not taken */
-    volatile AO_t             nfree;   /* buffers not known to be used; written under pool */
-    AO_t                      seen;    /* sysmon: flushes at its last look, when some were queued */
-    struct io_uring_buf_ring *ring;    /* under pool */
-    char                     *buffers; /* fixed */
+    struct io_uring io;
+    wf_lock         sq;             /* who queues and submits */
+    wf_spin         cq;             /* who takes completions */
+    wf_spin         pool;           /* of the buffers; a leaf */
+    volatile AO_t   queued;         /* requests not submitted; written under sq */
+    volatile AO_t   flushes;        /* how often some were submitted; written under sq */
+    volatile AO_t   out;            /* atomic: requests whose last completion was not taken */
+    volatile AO_t   nfree;          /* buffers not known to be used; written under pool */
+    volatile AO_t   asleep;         /* its M dozes: others take its completions */
+    int64_t         first;          /* under sq: since when the oldest send is queued */
+    volatile AO_t   direct;         /* hint: so many sends go out by themselves, for one lay long */
+    AO_t            seen;           /* sysmon: flushes at its last look, when some were queued */
+    struct io_uring_buf_ring *ring; /* under pool */
+    char                     *buffers;  /* fixed */
     unsigned                  nbuffers; /* under pool: how many the kernel was ever given */
     unsigned                  number;   /* fixed */
     bool                      owned;    /* under rings.lock: an M has it */

@@ -48,8 +48,9 @@ bool wf_uring_on(void)
 
 #include <sched.h>
 
-enum { RINGS_MOST = 64, TAKE_SOME = 32 };
+enum { RINGS_MOST = 64, TAKE_SOME = 32, SENDS_MOST = 32 };
 
+#define SEND_LATE_NS    (100 * WEFT_US)
 #define END_PATIENCE_NS WEFT_S
 #define PAUSE_NS        (50 * WEFT_US)
 
@@ -88,8 +89,7 @@ static void say_refused(int error)
         return;
     AO_store(&rings.refused, 1);
     int len = snprintf(line, sizeof line,
-                       "weft: no ring of io_uring beside the %d that are there: %s; epoll is used "
-                       "beside them\n",
+                       "weft: no more than %d rings of io_uring: %s; epoll is used beside them\n",
                        (int)AO_load(&rings.n), strerror(-error));
     wf_write_stderr(line, (size_t)len);
 }
@@ -112,6 +112,16 @@ static wf_uring *ring_of(wf_m *mp)
     mp->ring = r == 0 ? u : NULL;
     mp->ringless = r != 0;
     return mp->ring;
+}
+
+void wf_uring_sleeps(wf_m *mp)
+{
+    AO_store(&mp->ring->asleep, 1);
+}
+
+void wf_uring_wakes(wf_m *mp)
+{
+    AO_store(&mp->ring->asleep, 0);
 }
 
 void wf_uring_leave(wf_m *mp)
@@ -251,6 +261,50 @@ bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out)
     }
 }
 
+/* ---- Sending --------------------------------------------------------------------------- */
+
+bool wf_uring_may_send(const wf_m *mp)
+{
+    wf_uring *u = mp->ring;
+    if (!u)
+        return false;
+    AO_t direct = AO_load(&u->direct);
+    if (WF_UNLIKELY(direct > 0)) {
+        AO_store(&u->direct, direct - 1);
+        return false;
+    }
+    return AO_load(&u->queued) > 0 || wf_runq_len(&mp->pp->runq) > 0;
+}
+
+/* A handler that computes would hold up the answers of those before it: then they go out. */
+static bool is_late(wf_uring *u)
+{
+    if (AO_load(&u->queued) >= SENDS_MOST)
+        return true;
+    bool late = wf_now() - u->first > SEND_LATE_NS;
+    if (late)
+        AO_store(&u->direct, WF_RING_DIRECT);
+    return late;
+}
+
+bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out)
+{
+    wf_uring *u = mp->ring;
+    wf_lock_acquire(&u->sq);
+    if (AO_load(&u->queued) == 0)
+        u->first = wf_now();
+    struct io_uring_sqe *e = wf_ring_entry(u);
+    if (e) {
+        io_uring_prep_send(e, fd, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        io_uring_sqe_set_data64(e, (uintptr_t)s | WF_URING_SENT);
+        AO_store(&u->queued, AO_load(&u->queued) + 1);
+    }
+    wf_lock_release(&u->sq);
+    if (e && is_late(u))
+        wf_ring_flush(u, out);
+    return e != NULL;
+}
+
 /* ---- Polling --------------------------------------------------------------------------- */
 
 int wf_uring_poll(wf_m *mp, wf_glist *out)
@@ -325,6 +379,18 @@ void wf_uring_give(wf_buffer *b)
     (void)b;
 }
 
+bool wf_uring_may_send(const wf_m *mp)
+{
+    (void)mp;
+    return false;
+}
+
+bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out)
+{
+    (void)mp, (void)fd, (void)buf, (void)n, (void)s, (void)out;
+    return false;
+}
+
 int wf_uring_take_fd(wf_inbox *in)
 {
     (void)in;
@@ -351,6 +417,16 @@ int wf_uring_event(unsigned number, wf_glist *out)
 void wf_uring_attend(wf_glist *out)
 {
     (void)out;
+}
+
+void wf_uring_sleeps(wf_m *mp)
+{
+    (void)mp;
+}
+
+void wf_uring_wakes(wf_m *mp)
+{
+    (void)mp;
 }
 
 void wf_uring_leave(wf_m *mp)

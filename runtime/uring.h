@@ -26,7 +26,7 @@ bool wf_uring_on(void); /* fixed while running */
 
 /* ---- Requests: inside, by the owner of pd's turn to read ------------------------------- */
 
-enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2 };
+enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2, WF_URING_SENT = 3 };
 
 /* Asks mp's ring to bring what comes.  -ENOMEM, -EOPNOTSUPP: not by a ring. */
 int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what);
@@ -37,6 +37,22 @@ int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what);
 bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out);
 /* Under the lock: the first of the accepted descriptors, which there is, out. */
 int wf_uring_take_fd(wf_inbox *in);
+
+/* ---- Sending ---------------------------------------------------------------------------- */
+
+/* A send that goes with the round's submission; on the stack of a coroutine that waits for it,
+ * as wait `ticket`, which nothing else ends. */
+typedef struct wf_uring_sent {
+    wf_g     *gp;
+    wf_ticket ticket;
+    int       result; /* as send(2)'s without waiting: sent, or a negative errno */
+} wf_uring_sent;
+
+/* Does it pay to queue one?  Others are about to run on mp's P, or have queued already, and
+ * lately none lay for long. */
+bool wf_uring_may_send(const wf_m *mp);
+/* False: there is no room; else the caller parks. */
+bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out);
 
 /* ---- Polling --------------------------------------------------------------------------- */
 
@@ -49,6 +65,9 @@ void wf_uring_flush(wf_m *mp, wf_glist *out);
 int wf_uring_event(unsigned number, wf_glist *out);
 /* sysmon: submits what has lain queued since its last look. */
 void wf_uring_attend(wf_glist *out);
+/* mp begins or ends to doze, without a P. */
+void wf_uring_sleeps(wf_m *mp);
+void wf_uring_wakes(wf_m *mp);
 /* mp's thread ends: another M may have its ring. */
 void wf_uring_leave(wf_m *mp);
 
