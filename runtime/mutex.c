@@ -238,15 +238,19 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
     }
 }
 
+static WF_NOINLINE void unlock_contended(volatile AO_t *word)
+{
+    wf_m *mp = wf_enter("weft_mutex_unlock");
+    unlock_slow(mp, word, "weft_mutex_unlock");
+    wf_leave(mp);
+}
+
 void weft_mutex_unlock(weft_mutex *m)
 {
     wf_expect_coroutine("weft_mutex_unlock");
     let_go(m);
-    if (WF_LIKELY(try_unlock(word_of(m))))
-        return;
-    wf_m *mp = wf_enter("weft_mutex_unlock");
-    unlock_slow(mp, word_of(m), "weft_mutex_unlock");
-    wf_leave(mp);
+    if (WF_UNLIKELY(!try_unlock(word_of(m))))
+        unlock_contended(word_of(m));
 }
 
 /* ---- Conditions -------------------------------------------------------------------------- */
