@@ -166,7 +166,22 @@ Test(ring, ends_and_resets_are_told_after_the_bytes)
 
 /* ---- A slow reader --------------------------------------------------------------------- */
 
-enum { FLOOD = 64 << 20, QUEUED_MOST = 32 << 20, PIECE = 64 << 10 };
+enum { FLOOD = 32 << 20, QUEUED_MOST = 2 << 20, PIECE = 64 << 10, SMALL = 32 << 10 };
+
+/* The kernel itself keeps little. */
+static pair connect_narrow(void)
+{
+    char          address[WEFT_ADDR_MAX];
+    pair          q = { { 0 }, { 0 } };
+    int           small = SMALL;
+    weft_listener at = listen_loopback(address);
+    CHECK_IS(setsockopt(weft_listener_fd(at), SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    q.a = dial(address);
+    CHECK_IS(setsockopt(weft_conn_fd(q.a), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    CHECK_IS(weft_listener_accept(at, &q.b), 0);
+    CHECK_IS(weft_listener_close(at), 0);
+    return q;
+}
 
 static size_t flood(void)
 {
@@ -187,7 +202,7 @@ static int slow_reader(void *arg)
 {
     static char buf[PIECE];
     (void)arg;
-    p = connect_pair();
+    p = connect_narrow();
     arm();
     size_t sent = flood();
     CHECK(sent < QUEUED_MOST); /* the peer was made to wait */
