@@ -24,7 +24,7 @@
  * inbox empty and a request out, both under the lock.  Whatever changes that, a buffer, an
  * error or the last completion, does so under the lock and then tells the side (wf_poll_fire),
  * so the reader finds READY, or is woken.  The request of a closed descriptor belongs to an
- * older generation than the poll_desc and changes nothing here.
+ * older generation than the poll_desc and changes nothing here (tests/model/uring.pml).
  */
 #ifndef WF_INBOX_H
 #define WF_INBOX_H

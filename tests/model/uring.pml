@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * uring.pml - a connection's inbox and its multishot receive: runtime/inbox.h, completed.c, uring.c,
+ * net/ringed.c.
+ *
+ * Models take_bytes, wf_uring_arm, the submission by the M or by sysmon, the kernel's receive and its
+ * completions, news with end_early, wf_uring_cancel, wf_ringed_leave, and the wait with rg as in
+ * poll.pml, whose deadline (GIVES_UP) may end it at any time, whereupon the reader reads again.  A
+ * section under pd->lock is a step; so are a system call, what the kernel does at once, and taking
+ * a completion.  The peer sends CHUNKS bytes and its end.  The kernel receives one byte at a time,
+ * as long as it is armed, and has BUFS buffers; without one, or when it is cancelled, it says that
+ * it has ended.  Submitted is what the reader's M submits when it parks; or, where the M is in
+ * other code (HOG), sysmon.
+ *
+ * Bounds: one reader, CHUNKS bytes, one end, at most MOST bytes in the inbox before the receive is
+ * ended, one leave or none (LEAVES).
+ * Properties: every byte is read once and in order, then the end; the reader never stays parked;
+ * once it has left, the kernel takes nothing off the socket.
+ *
+ * run: plain    -DCHUNKS=4 -DBUFS=4 -DMOST=4
+ * run: few      -DCHUNKS=4 -DBUFS=2 -DMOST=2
+ * run: hog      -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG
+ * run: gives_up -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DGIVES_UP
+ * run: leaves   -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES
+ * fault: FAULT_tells_first   | the side is told before the bytes lie in the inbox
+ * fault: FAULT_last_untold -DCHUNKS=3 -DBUFS=1 -DMOST=3 | the last completion tells nobody
+ * fault: FAULT_forgets_late  | the reader forgets READY after it looked into the inbox
+ * fault: FAULT_drops -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DGIVES_UP | what nobody waits for is dropped
+ * fault: FAULT_unsubmitted   | an M parks with requests that were not submitted
+ * fault: FAULT_no_sysmon -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG | nobody submits for an M in other code
+ * fault: FAULT_asks_though_armed -DCHUNKS=4 -DBUFS=4 -DMOST=4 | the reader receives beside its ring
+ * fault: FAULT_leaves_armed -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | leaving does not end the receive
+ * fault: FAULT_arms_after -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | a reader arms though it has left
+ */
+#define NONE  0
+#define READY 1
+#define WAIT  2
+#define PARK  3
+
+#define LAST 100 /* a completion that is the request's last, and brings nothing */
+
+byte rg = NONE;
+bool woken;
+byte sent, taken;   /* bytes the peer sent; that left the socket, in order */
+bool at_end;
+chan cq = [CHUNKS + 4] of { byte };      /* completions: the number of a byte, or LAST */
+chan inbox = [CHUNKS + 1] of { byte };   /* under the lock */
+bool ring;          /* under the lock: a request is out */
+bool by_ring = true, left_it;
+bool queued, armed, cancelled; /* the request: in the M's queue; the kernel's; to be ended */
+byte free = BUFS;
+byte got;
+bool done, edge;
+
+inline fire(gp)
+{
+    gp = rg;
+    rg = READY;
+    if
+    :: gp == PARK -> woken = true
+    :: else
+    fi
+}
+
+active proctype Peer()
+{
+    do
+    :: sent < CHUNKS -> atomic { sent++; edge = left_it }
+    :: else -> break
+    od;
+    atomic { at_end = true; edge = left_it }
+}
+
+/* What the kernel does once it has the request. */
+active proctype Kernel()
+{
+    do
+    :: atomic { armed && cancelled -> armed = false; cancelled = false; cq ! LAST }
+    :: atomic { armed && !cancelled && taken < sent && free > 0 ->
+           assert(!left_it);
+           free--;
+           cq ! taken;
+           taken++
+       }
+    :: atomic { armed && !cancelled && taken < sent && free == 0 -> armed = false; cq ! LAST }
+    :: atomic { armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST }
+    :: atomic { done && !armed && !queued -> break }
+    od
+}
+
+/* Whoever takes completions; and epoll, for one that has left. */
+active proctype Taker()
+{
+    byte c, gp;
+    do
+    :: cq ? c ->
+#ifdef FAULT_tells_first
+       atomic { fire(gp) };
+#endif
+       atomic { /* under the lock */
+           if
+           :: c == LAST -> ring = false
+#ifdef FAULT_drops
+           :: c != LAST && rg == NONE -> free++
+           :: c != LAST && rg != NONE -> inbox ! c
+#else
+           :: c != LAST -> inbox ! c
+#endif
+           fi;
+           if
+           :: len(inbox) >= MOST && ring && armed -> cancelled = true
+           :: else
+           fi;
+#ifndef FAULT_tells_first
+#ifdef FAULT_last_untold
+           if
+           :: c != LAST -> fire(gp)
+           :: else
+           fi;
+#else
+           fire(gp);
+#endif
+#endif
+           c = 0;
+           gp = 0
+       }
+    :: atomic { edge -> edge = false; fire(gp); gp = 0 }
+    :: atomic { done && empty(cq) && !armed && !queued -> break }
+    od
+}
+
+inline submit()
+{
+    atomic {
+        if
+        :: queued -> queued = false; armed = true
+        :: else
+        fi
+    }
+}
+
+inline forget()
+{
+    if
+    :: rg == READY -> rg = NONE
+    :: else
+    fi
+}
+
+inline wait_for_news(r)
+{
+    atomic {
+        if
+        :: rg == NONE -> rg = WAIT; r = 1
+        :: else -> r = 0
+        fi
+    };
+    if
+    :: r == 0 -> forget()
+    :: else ->
+       atomic { /* the lander */
+           if
+           :: rg == WAIT -> rg = PARK
+           :: else -> r = 0
+           fi
+       };
+#if !defined(FAULT_unsubmitted) && !defined(HOG)
+       submit(); /* its P runs dry */
+#endif
+       if
+       :: r == 1 ->
+          if
+          :: atomic { woken -> woken = false }
+#ifdef GIVES_UP
+          :: atomic { !woken && rg == PARK -> rg = NONE } /* its deadline passed; then it reads again */
+#endif
+          fi
+       :: else
+       fi;
+       forget()
+    fi
+}
+
+active proctype Reader()
+{
+    byte r, c;
+    do
+    :: true ->
+#ifndef FAULT_forgets_late
+       forget();
+#endif
+       atomic { /* take_bytes, under the lock */
+           if
+           :: nempty(inbox) -> inbox ? c; assert(c == got); got++; free++; r = 3
+           :: empty(inbox) && ring -> r = 1
+           :: empty(inbox) && !ring -> r = 0
+           fi;
+#ifdef FAULT_asks_though_armed
+           if
+           :: r == 1 -> r = 0
+           :: else
+           fi;
+#endif
+           c = 0
+       };
+#ifdef FAULT_forgets_late
+       forget();
+#endif
+       if
+       :: r == 3 -> skip
+       :: r == 1 -> wait_for_news(r)
+       :: r == 0 ->
+          atomic { /* recv */
+              if
+              :: taken < sent -> assert(taken == got); taken++; got++; r = 3
+              :: taken == sent && at_end -> r = 2
+              :: taken == sent && !at_end -> r = 0
+              fi
+          };
+          if
+          :: r == 2 -> assert(got == CHUNKS); break
+          :: r == 3 -> skip
+          :: else ->
+             atomic { /* wf_uring_arm, under the lock */
+                 if
+#ifdef FAULT_arms_after
+                 :: !ring -> ring = true; queued = true
+#else
+                 :: by_ring && !ring -> ring = true; queued = true
+#endif
+                 :: else
+                 fi
+             };
+             wait_for_news(r)
+          fi
+       fi
+    od;
+    done = true
+}
+
+#if defined(HOG) && !defined(FAULT_no_sysmon)
+active proctype Sysmon()
+{
+    do
+    :: queued -> submit()
+    :: done && !queued -> break
+    od
+}
+#endif
+
+#ifdef LEAVES
+/* Somebody asks for the descriptor. */
+active proctype Leaver()
+{
+    atomic { edge = true }; /* registered with epoll: it tells of what is there already */
+    atomic { by_ring = false };
+#ifndef FAULT_leaves_armed
+    submit();
+    atomic {
+        if
+        :: armed -> cancelled = true
+        :: else
+        fi
+    };
+#endif
+    atomic { left_it = true; edge = true }
+}
+#endif
