@@ -16,8 +16,7 @@
 enum { READERS = 200, CYCLES = 60, DUMPS = 40, DEPTHS = 5 };
 
 struct reader {
-    weft_conn      conn;
-    int            to;
+    weft_conn      conn, peer;
     unsigned       number;
     weft_waitgroup done;
 };
@@ -62,23 +61,42 @@ static void reads(void *arg)
     weft_waitgroup_done(&r->done);
 }
 
+/* By turns a pipe and a TCP connection, which another netpoller may serve otherwise. */
+static void open_pipe(struct reader *r)
+{
+    int fds[2];
+
+    check_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    check_eq(weft_conn_adopt(&r->conn, fds[0]), 0);
+    check_eq(weft_conn_adopt(&r->peer, fds[1]), 0);
+}
+
 static void start_all(void)
 {
+    char          address[WEFT_ADDR_MAX];
+    weft_listener l;
+
+    check_eq(weft_listen(&l, "tcp", "127.0.0.1:0"), 0);
+    check_eq(weft_listener_address(l, address), 0);
     for (unsigned i = 0; i < READERS; i++) {
         struct reader *r = &readers[i];
-        int            fds[2];
-        check_eq(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
-        *r = (struct reader){ .to = fds[1], .number = i };
-        check_eq(weft_conn_adopt(&r->conn, fds[0]), 0);
+        *r = (struct reader){ .number = i };
+        if (i % 2 == 0) {
+            open_pipe(r);
+        } else {
+            check_eq(weft_dial(&r->peer, "tcp", address, weft_after(60 * WEFT_S)), 0);
+            check_eq(weft_listener_accept(l, &r->conn), 0);
+        }
         weft_waitgroup_add(&r->done, 1);
         check_eq(weft_go(reads, &r, sizeof r), 0);
     }
+    check_eq(weft_listener_close(l), 0);
 }
 
 static void end_all(void)
 {
     for (int i = 0; i < READERS; i++) {
-        close(readers[i].to);
+        check_eq(weft_conn_close(readers[i].peer), 0);
         check_eq(weft_waitgroup_wait(&readers[i].done, weft_after(60 * WEFT_S)), 0);
         check_eq(weft_conn_close(readers[i].conn), 0);
     }
@@ -104,7 +122,7 @@ static void wake_all(uint64_t *random)
     for (int i = 0; i < READERS; i++) {
         if (test_random(random) % 8 == 0)
             check_eq(weft_conn_set_read_deadline(readers[i].conn, WEFT_NOWAIT), 0);
-        check_eq(write(readers[i].to, "x", 1), 1);
+        check_eq(weft_conn_write(readers[i].peer, "x", 1), 1);
     }
     check_eq(weft_waitgroup_wait(&cycle_done, weft_after(60 * WEFT_S)), 0);
 }
