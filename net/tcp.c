@@ -9,6 +9,7 @@
 #include "ringed.h"
 #include "scarce.h"
 
+#include "runtime/hibernate.h"
 #include "runtime/sys.h"
 
 #include <limits.h>
@@ -237,8 +238,12 @@ int weft_listener_accept(weft_listener l, weft_conn *out)
 {
     wf_op op;
     int   r = wf_op_begin_turn(&op, "weft_listener_accept", l.id, WF_FD_LISTENER, WF_READ);
-    if (r == 0)
+    if (r == 0) {
+        wf_g    *gp = op.mp->gp;
+        unsigned was = wf_hibernate_forbid(gp);
         r = accept_one(&op, out);
+        wf_hibernate_allow(gp, was);
+    }
     wf_op_end(&op);
     return r;
 }

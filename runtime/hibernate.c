@@ -10,10 +10,11 @@
  * comes the seldomer the less the last ones found.  While all Ps idle and none is old
  * enough it comes when the first will be; with none at all, not before a P has run.
  *
- * Only a wait to read or to accept qualifies (WF_FOR_READABLE).  weft itself keeps nothing
- * on that stack that others touch once the token is parked: poll_commit, which reads its
- * argument there, is over then (a wait by wf_park_publish could not qualify); the word rg,
- * the wf_poll_desc, the descriptor's place and turn, the borrows and the timers all lie
+ * Only a wait to read qualifies (WF_FOR_READABLE), and no accept: these are few, and who
+ * loops over one often keeps on its stack what its connections share.  weft itself keeps
+ * nothing on that stack that others touch once the token is parked: poll_commit, which reads
+ * its argument there, is over then (a wait by wf_park_publish could not qualify); the word
+ * rg, the wf_poll_desc, the descriptor's place and turn, the borrows and the timers all lie
  * elsewhere.  What users keep there they answer for (weft_hibernate).
  *
  * sysmon must have the stack for itself meanwhile, so it takes the token back, and is then
@@ -310,6 +311,20 @@ static unsigned units_of(int64_t ns)
 {
     int64_t units = ns > 0 ? ns / WF_CLOCK_NS + (ns % WF_CLOCK_NS > 0) : 0;
     return units < INT32_MAX ? (unsigned)units : INT32_MAX;
+}
+
+unsigned wf_hibernate_forbid(wf_g *gp)
+{
+    unsigned was = AO_int_load(&gp->hibernate_after);
+    AO_int_store(&gp->hibernate_after, NEVER);
+    return was;
+}
+
+void wf_hibernate_allow(wf_g *gp, unsigned was)
+{
+    AO_int_store(&gp->hibernate_after, was);
+    if (was != 0 && was != NEVER)
+        set_awake(gp);
 }
 
 int64_t weft_hibernate(int64_t after_ns)

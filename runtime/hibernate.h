@@ -13,6 +13,10 @@ size_t wf_hibernate_live(const wf_g *gp);
 /* gp hibernates and is about to be resumed: its stack is as it was. */
 WF_COLD void wf_hibernate_end(wf_g *gp);
 
+/* The G itself, round a wait to read in which it does not hibernate, whoever allowed it. */
+unsigned wf_hibernate_forbid(wf_g *gp);
+void     wf_hibernate_allow(wf_g *gp, unsigned was); /* again, what wf_hibernate_forbid returned */
+
 /* ---- sysmon's --------------------------------------------------------------- */
 
 /* At each tick: goes on with the round, or begins one that is due.  `activity` changes
