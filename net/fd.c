@@ -114,6 +114,16 @@ static void drain(const wf_fd *f)
             return;
 }
 
+/* The kernel holds the file for a moment more, and the peer is not to wait for that. */
+static void end_now(const wf_fd *f)
+{
+    const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+    if (f->reset)
+        (void)wf_sys_connect(f->lock.fd, &nowhere, sizeof nowhere); /* resets it */
+    else
+        (void)wf_sys_shutdown(f->lock.fd, SHUT_RDWR);
+}
+
 /* No user is left: the number goes.  Its registration goes first, or a duplicate of the
  * descriptor in another process would keep it. */
 static void close_number(wf_fd *f)
@@ -123,8 +133,8 @@ static void close_number(wf_fd *f)
     f->pd->pollable = false;
     bool let_go = !f->ringed || wf_ringed_close(f);
     drain(f);
-    if (!let_go) /* the file stays for a moment: the peer is to read the end now */
-        (void)wf_sys_shutdown(f->lock.fd, SHUT_RDWR);
+    if (!let_go)
+        end_now(f);
     if (f->held >= 0)
         wf_sys_close(f->held);
     wf_sys_close(f->lock.fd);

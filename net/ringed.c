@@ -154,8 +154,8 @@ bool wf_ringed_close(wf_fd *f)
     wf_m         *mp = wf_m_self();
     wf_glist      out;
     wf_glist_init(&out);
-    bool wants_all = f->reset || f->kind == WF_FD_LISTENER;
-    bool gone = wf_uring_cancel(pd, wants_all ? CLOSE_PATIENCE_NS : 0, &out);
+    /* A listener's port is to be free when its close returns. */
+    bool gone = wf_uring_cancel(pd, f->kind == WF_FD_LISTENER ? CLOSE_PATIENCE_NS : 0, &out);
     if (mp)
         wf_ready_list(mp, &out);
     wf_spin_acquire(&pd->lock);

@@ -35,8 +35,8 @@ static void ended(wf_uring *u, wf_poll_desc *pd, int res, enum wf_uring_what wha
     pd->inbox.ending = false;
     switch (-res) {
     case ENOBUFS:
-        if (what == WF_URING_RECEIVE)
-            wf_ring_grow(u);
+        if (what == WF_URING_RECEIVE && pd->inbox.count < INBOX_MOST)
+            wf_ring_grow(u); /* but not for one whose reader is slow */
         break;
     case ECANCELED:
     case EMFILE:

@@ -194,6 +194,7 @@ static size_t flood(void)
         ssize_t r = weft_conn_write_part(p.a, piece, PIECE, &done);
         CHECK(r == PIECE || r == -ETIMEDOUT);
         sent += done;
+        CHECK_IS(weft_sleep(200 * WEFT_US), 0); /* the P runs dry, and looks what came */
     }
     return sent;
 }
@@ -220,8 +221,7 @@ static int slow_reader(void *arg)
 
 Test(ring, a_slow_reader_makes_the_peer_wait, .timeout = 60)
 {
-    run_on(1, slow_reader, NULL);
-    run_on(2, slow_reader, NULL);
+    run_on(1, slow_reader, NULL); /* else how much comes is a matter of whose thread gets a CPU */
 }
 
 /* ---- Its thread is in other code --------------------------------------------------------- */
