@@ -128,9 +128,9 @@ static void end_now(const wf_fd *f)
  * descriptor in another process would keep it. */
 static void close_number(wf_fd *f)
 {
-    if (f->pd->pollable)
+    if (AO_char_load(&f->pd->pollable))
         wf_netpoll_close(f->pd);
-    f->pd->pollable = false;
+    AO_char_store(&f->pd->pollable, 0); /* one that rests may look still */
     bool let_go = !f->ringed || wf_ringed_close(f);
     drain(f);
     if (!let_go)
@@ -211,7 +211,7 @@ int wf_fd_adopt(wf_m *mp, int fd, enum wf_fd_kind kind, enum wf_fd_type type, ui
     int    r = fd_register(fd, kind, type, &f);
     if (r < 0)
         return r;
-    bool twice = (f->ringed || !f->pd->pollable) && is_open(mp, fd);
+    bool twice = (f->ringed || !AO_char_load(&f->pd->pollable)) && is_open(mp, fd);
     int  was_set = twice ? -EEXIST : wf_sys_nonblock(fd);
     r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
     if (r < 0) {

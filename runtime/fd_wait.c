@@ -42,7 +42,7 @@ static int open_locked(struct waiter *w)
         return is_waited_for(w->fd) ? -EBUSY : -EEXIST;
     if (r != 0)
         return r;
-    if (!w->pd->pollable) {
+    if (!AO_char_load(&w->pd->pollable)) {
         wf_poll_close(w->pd);
         return -EPERM;
     }

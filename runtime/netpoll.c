@@ -46,7 +46,7 @@ int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
     wf_poll_next_gen(pd);
     wf_spin_release(&pd->lock);
     int r = wf_netpoll_open(pd, ringed ? WF_WATCH_NOTHING : WF_WATCH_ALL);
-    pd->pollable = r == 0;
+    AO_char_store(&pd->pollable, r == 0);
     if (r < 0 && r != -EPERM) { /* EPERM: a regular file, always ready */
         wf_poll_cache_free(pd);
         return r;
@@ -58,7 +58,7 @@ int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
 int wf_poll_watch(wf_poll_desc *pd, enum wf_watch watch)
 {
     wf_spin_acquire(&pd->lock);
-    int r = pd->pollable ? wf_netpoll_watch(pd, watch) : 0;
+    int r = AO_char_load(&pd->pollable) ? wf_netpoll_watch(pd, watch) : 0;
     wf_spin_release(&pd->lock);
     return r;
 }
@@ -90,7 +90,7 @@ void wf_poll_unblock(wf_m *mp, wf_poll_desc *pd)
 
 void wf_poll_close(wf_poll_desc *pd)
 {
-    if (pd->pollable)
+    if (AO_char_load(&pd->pollable))
         wf_netpoll_close(pd);
     wf_spin_acquire(&pd->lock);
     disarm(pd);
@@ -143,7 +143,8 @@ static void retract(wf_poll_desc *pd, enum wf_mode mode)
 /* Any news are consumed: 0; 1: there is nothing but to wait, and the word says so; or an error. */
 static int announce(wf_poll_desc *pd, enum wf_mode mode)
 {
-    bool wait = pd->pollable && AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
+    bool wait =
+        AO_char_load(&pd->pollable) && AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
     wf_fence_after_rmw(); /* pairs with poll_fire's fence: the deadline, then the word */
     int r = ended(pd, mode);
     if (r == 0 && wait)

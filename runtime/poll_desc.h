@@ -90,7 +90,7 @@ struct wf_poll_desc {
     unsigned          urgent_seen; /* the reader: that before one that found nothing left;
                                       while the two differ a short read means nothing */
     bool              closing;     /* under lock */
-    bool              pollable;    /* fixed while open: one can wait for it */
+    volatile unsigned char pollable; /* atomic: one can wait for it; until its number goes */
     bool              short_rule;  /* the reader: a short read means drained (TCP) */
     bool              drained;     /* the reader: the last read fell short */
     volatile AO_t     deadline[2]; /* int64_t; written under lock: see above */
