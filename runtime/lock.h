@@ -10,6 +10,7 @@
  * Lock order, outermost first (a thread may take one further to the right):
  *   group (parent before child) > notify table > fdlock queue > channel (by address),
  *   bucket > poll_desc > timer heap > sched
+ * A ring's, where there are any: cq before poll_desc, sq after it (ring.h); its pool is a leaf.
  * Leaves, under which no other is taken: gpool, stack pool, poll_cache, and the small
  * tables of local.c, fd_wait.c, resolve.c and scarce.c.
  */
