@@ -156,9 +156,10 @@ void weft_chan_unref(weft_chan *c)
     }
 }
 
-bool wf_chan_is_last(const weft_chan *c)
+bool wf_chan_is_unused(const weft_chan *c)
 {
-    return AO_load_acquire(&c->refs) == 1; /* pairs with others' weft_chan_unref */
+    return AO_load_acquire(&c->refs) == 1 /* pairs with others' weft_chan_unref */
+           && wf_list_empty(&c->recvq) && wf_list_empty(&c->sendq);
 }
 
 /* ---- Calls -------------------------------------------------------------------------- */

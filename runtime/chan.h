@@ -51,8 +51,8 @@ typedef struct wf_slot {
  * caller has behind it (wf_chan_more), which is its own until the channel is freed. */
 void wf_chan_init(weft_chan *c, size_t elem_size, size_t capacity);
 
-/* Does the caller have the only reference?  Then nobody else may use c, nor waits on it. */
-bool wf_chan_is_last(const weft_chan *c);
+/* Under c->lock: the caller has the only reference, and nobody waits. */
+bool wf_chan_is_unused(const weft_chan *c);
 
 /* Aligned as elem_size * cap is. */
 static inline void *wf_chan_more(weft_chan *c)

@@ -102,11 +102,7 @@ static bool disarm(weft_timer *t)
 
 enum { BYTES = sizeof(weft_chan) + sizeof(weft_time) + sizeof(weft_timer) };
 
-#ifdef __SANITIZE_ADDRESS__
-enum { KEPT = 0 }; /* who uses a timer that was freed is to be found */
-#else
-enum { KEPT = 32 };
-#endif
+enum { KEPT = WF_ASAN ? 0 : 32 }; /* who uses a timer that was freed is to be found */
 
 static weft_chan *memory_get(wf_p *pp)
 {
@@ -120,7 +116,7 @@ static weft_chan *memory_get(wf_p *pp)
 
 static void memory_put(wf_p *pp, weft_chan *c)
 {
-    wf_guard_settle(); /* its lock was acquired just now */
+    wf_guard_settle(); /* its lock was acquired just now, and is free */
     if (pp->n_timers_kept == KEPT) {
         free(c);
         return;
@@ -203,7 +199,8 @@ void weft_timer_free(weft_timer *t)
     wf_glist_init(&out);
     wf_spin_acquire(&c->lock);
     disarm(t);
-    if (t->refs == 1 && wf_chan_is_last(c)) { /* nobody else knows of it: no need to close */
+    if (t->refs == 1 && wf_chan_is_unused(c)) { /* nobody need hear that it is closed */
+        wf_spin_release(&c->lock);              /* a canceller may come for it still */
         memory_put(mp->pp, c);
     } else {
         wf_chan_close(c, &out);

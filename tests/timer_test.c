@@ -307,9 +307,25 @@ static int freeing(void *arg)
     return arg != NULL;
 }
 
+/* The one who waits has no reference: the timer's owner has the only one. */
+static int freeing_under_a_waiter(void *arg)
+{
+    weft_timer *t = make(weft_after(HOUR), 0);
+    attempt     a = { .op = recv_op, .arg = weft_timer_chan(t) };
+    weft_group  g = WEFT_GROUP_INIT;
+
+    attempt_start(&a, &g);
+    check(!a.done);
+    weft_timer_free(t);
+    join_group(&g);
+    check_eq(a.result, -EPIPE);
+    return arg != NULL;
+}
+
 Test(timer, freeing_closes_the_channel)
 {
     run_on(1, freeing, NULL);
+    run_on(1, freeing_under_a_waiter, NULL);
 }
 
 static int leave_timers(void *arg)

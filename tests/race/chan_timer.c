@@ -265,6 +265,37 @@ static int clean(void *arg)
     return arg != NULL;
 }
 
+/* ---- Cancelled as it fires, and freed at once ------------------------------------------------------------ */
+
+static int waits_once(void *arg)
+{
+    weft_timer *t = weft_timer_new(weft_after(20 * WEFT_US), 0);
+    weft_time   v;
+    int         r = weft_chan_recv(weft_timer_chan(t), &v);
+
+    check(r == 0 || r == -ECANCELED);
+    weft_timer_free(t);
+    return arg != NULL;
+}
+
+static int cancel_against_free(void *arg)
+{
+    uint64_t random = 7;
+
+    for (long i = test_scaled(LIVES); i > 0; i--) {
+        weft_group g = WEFT_GROUP_INIT;
+        int        first;
+        check_eq(weft_group_go(&g, waits_once, NULL, 0), 0);
+        weft_time until = weft_after((int64_t)(10 + test_random(&random) % 40) * WEFT_US);
+        weft_yield();
+        while (weft_now() < until)
+            ;
+        weft_group_cancel(&g);
+        check_eq(weft_group_wait(&g, WEFT_FOREVER, &first), 0);
+    }
+    return arg != NULL;
+}
+
 int main(void)
 {
     static const int procs[] = { 1, 2, 8 };
@@ -275,6 +306,7 @@ int main(void)
         run_on(procs[p], short_lives, NULL);
         run_on(procs[p], reset_storm, NULL);
         run_on(procs[p], woken_by_a_thread, NULL);
+        run_on(procs[p], cancel_against_free, NULL);
     }
     for (long i = test_scaled(200); i > 0; i--)
         run_on(procs[i % 3], leave, NULL);
