@@ -71,7 +71,8 @@ enum wf_reason wf_wait_guarded(wf_m **mp, wf_spin *guard, wf_what what);
 
 static inline void wf_guard_begin(wf_g *gp, wf_spin *guard)
 {
-    AO_store(&gp->guard, (AO_t)guard); /* acquiring it is the fence */
+    /* acquiring it is the fence; release: a canceller may be the first to hear of the lock */
+    AO_store_release(&gp->guard, (AO_t)guard);
 }
 
 static inline void wf_guard_end(wf_g *gp)
