@@ -347,7 +347,7 @@ static inline void prepare(wf_g *gp, const struct wf_start *s)
     gp->shield = 0;
     AO_int_store(&gp->hibernate_after, 0);
     gp->saved_errno = 0;
-    gp->fresh = 1;
+    AO_char_store(&gp->fresh, 1);
 }
 
 /* Last: who sees it alive sees the rest as well; pairs with the acquire of who copies. */

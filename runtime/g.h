@@ -145,7 +145,7 @@ struct wf_g {
     volatile unsigned turns;   /* atomic; see above */
     volatile unsigned wait_began; /* atomic; the G itself: wf_the_sched.clock then */
     volatile unsigned char state; /* enum wf_g_state; owner P; ALIVE once all else is set */
-    unsigned char fresh;       /* owner P: has not run yet */
+    volatile unsigned char fresh; /* atomic; owner P: has not run yet */
     unsigned char shield;      /* the G itself: weft_shield */
     volatile unsigned char wait_for; /* atomic; the G itself: enum wf_wait_kind */
     unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */

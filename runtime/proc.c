@@ -48,8 +48,11 @@ static bool run_timers(wf_m *mp, wf_timer_heap *h, int64_t now)
 {
     wf_glist out;
     wf_glist_init(&out);
-    int n = wf_timers_run(h, now, &out);
+    int  n = wf_timers_run(h, now, &out);
+    bool surplus = out.n > 1;
     wf_ready_batch(mp, &out, now);
+    if (surplus && AO_load(&S.n_idle_p) && !AO_load(&S.n_spinning) && !AO_load(&S.futile))
+        wf_wakep(); /* some may compute for long; where they do not, this soon proves futile */
     return n > 0;
 }
 
@@ -92,12 +95,12 @@ static wf_g *take_ring(wf_p *pp)
 
 /*
  * The oldest entry is due now and then, lest runnext and newer starts starve it: at once
- * unless all the ring is a tree of starts; then only when it has waited for long, since
- * such a tree wants its oldest, largest part last.
+ * unless it has never run and all the ring is a tree of starts; then only when it has
+ * waited for long, since such a tree wants its oldest, largest part last.
  */
 static bool oldest_is_due(wf_p *pp)
 {
-    if (pp->runq.fresh < wf_runq_len(&pp->runq))
+    if (pp->runq.fresh < wf_runq_len(&pp->runq) || wf_runq_oldest_has_run(&pp->runq))
         return true;
     AO_t    head = AO_load(&pp->runq.head);
     int64_t now = wf_now();

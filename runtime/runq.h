@@ -156,6 +156,16 @@ static inline wf_g *wf_runq_pop_tail(wf_runq *q)
     return gp;
 }
 
+/* Owner: a thief may take it meanwhile, and run it. */
+static inline bool wf_runq_oldest_has_run(const wf_runq *q)
+{
+    AO_t head = AO_load(&q->head);
+    if ((intptr_t)(AO_load(&q->tail) - head) <= 0)
+        return false;
+    const wf_g *oldest = (const wf_g *)AO_load(&q->slots[head & WF_RUNQ_MASK]);
+    return !AO_char_load(&oldest->fresh);
+}
+
 /* Owner: the next but for runnext, in the order above. */
 static inline wf_g *wf_runq_pop(wf_runq *q)
 {

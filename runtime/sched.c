@@ -119,16 +119,16 @@ static inline void push_as(wf_p *pp, wf_g *gp, bool newest_first)
 
 static inline void push(wf_p *pp, wf_g *gp)
 {
-    push_as(pp, gp, gp->fresh);
+    push_as(pp, gp, AO_char_load(&gp->fresh));
 }
 
 void wf_ready(wf_m *mp, wf_g *gp)
 {
     wf_p *pp = mp->pp;
-    bool  start = gp->fresh; /* from here on a thief may have it */
+    bool  start = AO_char_load(&gp->fresh); /* from here on a thief may have it */
     wf_g *kicked = wf_runq_swap_next(&pp->runq, gp, next_is_wanted(pp));
     if (kicked)
-        push_as(pp, kicked, kicked->fresh | start);
+        push_as(pp, kicked, AO_char_load(&kicked->fresh) | start);
     if (pp->runq.solo)
         return;
     if (kicked)
@@ -324,7 +324,7 @@ static inline wf_m *leave_to(wf_m *mp, wf_g *self, wf_g *next, enum wf_commit ho
     self->saved_errno = *mp->errno_loc;
     mp->gp = next;
     if (next)
-        next->fresh = 0;
+        AO_char_store(&next->fresh, 0);
     else
         next = &mp->g0;
     wf_shadow_leave(&self->shadow, &next->shadow);
@@ -399,7 +399,7 @@ void wf_schedule(wf_m *mp)
         mp->prev = &mp->g0;
         mp->commit = WF_COMMIT_NONE;
         mp->gp = gp;
-        gp->fresh = 0;
+        AO_char_store(&gp->fresh, 0);
         wf_shadow_leave(&mp->g0.shadow, &gp->shadow);
         wf_transfer t = wf_jump(wf_turn_begin(gp), mp);
         wf_stray_check(mp->prev, t.fctx);

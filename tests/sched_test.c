@@ -355,6 +355,52 @@ Test(sched, lesson_23_an_endless_line_of_starts_starves_nobody, .timeout = 120)
     run_on_all(endless_starts, NULL);
 }
 
+/* Woken, and turned out of runnext by starts and joins that never end: each gets its turn soon. */
+static void sets_done(void *arg)
+{
+    weft_waitgroup_done(&all);
+    (void)arg;
+}
+
+enum { WOKEN = 60, TURNS_MOST = 200 };
+
+static weft_chan *news[WOKEN];
+
+static void waits_for_news(void *arg)
+{
+    long i = *(long *)arg, sent;
+
+    check_eq(weft_chan_recv(news[i], &sent), 0);
+    check(atomic_load(&rounds) - sent <= WOKEN * TURNS_MOST);
+    weft_waitgroup_done(&gate);
+}
+
+static int woken_beside_starts(void *arg)
+{
+    weft_waitgroup_add(&gate, WOKEN);
+    for (long i = 0; i < WOKEN; i++) {
+        news[i] = weft_chan_new(sizeof(long), 0);
+        check_eq(weft_go(waits_for_news, &i, sizeof i), 0);
+    }
+    weft_yield();
+    for (long i = 0; weft_waitgroup_wait(&gate, WEFT_NOWAIT) == -ETIMEDOUT; i++) {
+        long now = atomic_fetch_add(&rounds, 1);
+        if (i < WOKEN)
+            check_eq(weft_chan_send(news[i], &now), 0);
+        weft_waitgroup_add(&all, 1);
+        check_eq(weft_go(sets_done, NULL, 0), 0);
+        check_eq(weft_waitgroup_wait(&all, WEFT_FOREVER), 0);
+    }
+    for (long i = 0; i < WOKEN; i++)
+        weft_chan_unref(news[i]);
+    return arg != NULL;
+}
+
+Test(sched, starts_and_joins_starve_nobody_that_was_woken, .timeout = 120)
+{
+    run_on(1, woken_beside_starts, NULL);
+}
+
 /* ---- Every task is counted: lessons 22, 29, 30, 31 ------------------------------------------------------ */
 
 static void fork_tree(void *arg)
