@@ -24,6 +24,7 @@ static pthread_spinlock_t spinlock;
 static mtx_t              plain;
 static const char        *kind, *way;
 static weft_waitgroup     all;
+static weft_chan         *news;
 static atomic_int         waiting, held;
 
 void take_the_lock(void);
@@ -64,6 +65,10 @@ NOINLINE void park_here(void)
         weft_sleep(WEFT_MS);
     else if (strcmp(way, "yield") == 0)
         weft_yield();
+    else if (strcmp(way, "chan") == 0)
+        (void)!weft_chan_recv(news, NULL);
+    else if (strcmp(way, "waitgroup") == 0)
+        (void)!weft_waitgroup_wait(&all, WEFT_FOREVER);
     __asm__ volatile("");
 }
 
@@ -80,8 +85,16 @@ static int run_held(void *arg)
     weft_go_options   opt = { .name = "holder" };
     static atomic_int done;
 
+    news = weft_chan_new(0, 0);
+    if (strcmp(way, "waitgroup") == 0)
+        weft_waitgroup_add(&all, 1);
     if (weft_go_with(&opt, holds, &done, 0) != 0)
         return 1;
+    weft_yield(); /* it waits, if that is its way */
+    if (strcmp(way, "chan") == 0 && weft_chan_send(news, NULL) != 0)
+        return 1;
+    if (strcmp(way, "waitgroup") == 0)
+        weft_waitgroup_done(&all);
     while (!atomic_load(&done))
         weft_yield();
     return weft_sleep(20 * WEFT_MS) + (arg != NULL);

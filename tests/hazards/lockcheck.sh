@@ -46,6 +46,8 @@ done
 expect_report shared rdlock sleep rwlock parks
 expect_report shared wrlock yield rwlock yields
 expect_report shared spin sleep spinlock parks
+expect_report shared mutex chan mutex parks
+expect_report shared mutex waitgroup mutex parks
 expect_report shared mutex end mutex ends
 expect_report static mutex sleep mutex parks
 echo "locks of every kind are reported"
