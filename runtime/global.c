@@ -11,17 +11,24 @@ enum { SHARE_MOST = WF_RUNQ_SIZE / 2 };
 
 #define S wf_the_sched
 
+void wf_global_push_locked(wf_glist *list)
+{
+    if (list->n == 0)
+        return;
+    *S.global.tail = list->head;
+    S.global.tail = list->tail;
+    S.global.n += list->n;
+    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
+    wf_glist_init(list);
+}
+
 void wf_global_push_list(wf_glist *list)
 {
     if (list->n == 0)
         return;
     wf_lock_acquire(&S.lock);
-    *S.global.tail = list->head;
-    S.global.tail = list->tail;
-    S.global.n += list->n;
-    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
+    wf_global_push_locked(list);
     wf_lock_release(&S.lock);
-    wf_glist_init(list);
 }
 
 static wf_g *global_pop(void)

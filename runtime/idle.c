@@ -137,12 +137,26 @@ static bool can_hand(void)
     return S.idle_m || (S.poller && !S.poller->nextp) || wf_m_possible();
 }
 
-/* Its thread could not be made, or there was no memory for it: pp idles after all, beside the
- * work that somebody wanted done. */
+/* Under sched.lock, by pp's owner: there is no thread for it.  From an idle P nobody steals. */
+static void leave_its_work(wf_p *pp)
+{
+    wf_glist all;
+    wf_glist_init(&all);
+    wf_g *gp = wf_runq_take_next(&pp->runq);
+    if (gp)
+        wf_glist_push(&all, gp);
+    while ((gp = wf_runq_pop_head(&pp->runq)))
+        wf_glist_push(&all, gp);
+    pp->runq.fresh = 0;
+    wf_global_push_locked(&all);
+}
+
+/* Its thread could not be made, or there was no memory for it: pp idles after all. */
 static WF_COLD void take_back(wf_p *pp, wf_m *mp, bool spinning, int error)
 {
     wf_lock_acquire(&S.lock);
     int beside = wf_m_undo_locked(mp);
+    leave_its_work(pp);
     idle_push(pp);
     if (spinning)
         AO_store_release(&S.n_spinning, 0); /* as in wf_wakep */
@@ -223,6 +237,7 @@ static void pass_on(wf_p *pp)
         hand(pp, false);
         return;
     }
+    leave_its_work(pp);
     idle_push(pp);
     wf_lock_release(&S.lock);
     wf_fence(); /* pairs with wake_for_ring's in sched.c */

@@ -212,6 +212,14 @@ int wf_m_undo_locked(wf_m *mp)
     return said ? 0 : S.n_threads - S.n_exited;
 }
 
+bool wf_m_is_alone(void)
+{
+    wf_lock_acquire(&S.lock);
+    bool alone = S.n_threads - S.n_exited == 1;
+    wf_lock_release(&S.lock);
+    return alone;
+}
+
 bool wf_m_possible(void)
 {
     int64_t until = (int64_t)AO_load(&S.short_until);

@@ -78,6 +78,9 @@ wf_g *wf_await_pinned(wf_m *mp)
         wf_flush_ring(mp);
     AO_store(&mp->waits_pinned, 1);
     wf_handoff(mp); /* it may have been given another by now: its grip is on that one */
+    if (AO_load(&S.short_until) && wf_m_is_alone())
+        wf_die("no thread can be created beside that of a pinned coroutine which waits, to wait "
+               "for events: raise the limit of processes (ulimit -u) or of memory");
     while (!mp->pp && !AO_load(&S.stopped)) /* the stop wakes it too, again and again */
         wf_doze(mp, WEFT_FOREVER);
     AO_store(&mp->waits_pinned, 0);

@@ -354,6 +354,7 @@ bool  wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and 
 /* ---- The global queue (global.c) ----------------------------------------------- */
 
 void  wf_global_push_list(wf_glist *list);
+void  wf_global_push_locked(wf_glist *list); /* under sched.lock */
 wf_g *wf_global_take(wf_m *mp); /* one to run now, and a share for the local ring */
 wf_g *wf_global_take_one(void);
 
@@ -375,6 +376,7 @@ int   wf_m_launch(wf_m *mp);                    /* its thread; after the lock is
 int   wf_m_undo_locked(wf_m *mp);
 void  wf_m_say_short(int beside, int error);
 bool  wf_m_possible(void);                      /* the last was, or it is time to try again */
+bool  wf_m_is_alone(void); /* there is no other M */
 int   wf_proc_start(int procs, int max_threads);
 int   wf_proc_first(void); /* the first M */
 void  wf_sched_open(void); /* threads that are no Ms may start and wake coroutines now */

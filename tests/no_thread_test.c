@@ -250,3 +250,56 @@ Test(no_thread, events_are_seen_though_nobody_polls)
     cr_assert_eq(c->signal + c->status, 0, "signal %d, status %d: %s", c->signal, c->status,
                  c->text);
 }
+
+/* ---- Work beside one that blocks ------------------------------------------------------------ */
+
+enum { QUEUED = 5 };
+
+static atomic_bool spins, blocked;
+
+static void spins_until_blocked(void *arg)
+{
+    (void)arg;
+    atomic_store(&spins, true);
+    await(atomic_load(&blocked));
+}
+
+static void writes_last(void *arg)
+{
+    (void)arg;
+    if (atomic_fetch_add(&n, 1) == QUEUED - 1)
+        check_eq(write(ends[1], "x", 1), 1);
+}
+
+/* The P of one that blocks has work in its ring, and there is no thread for it: the other P's
+ * thread, which was busy then, must get it. */
+static int queued_beside_blocked(void *arg)
+{
+    char c;
+
+    check_eq(pipe(ends), 0);
+    check_eq(weft_go(spins_until_blocked, NULL, 0), 0);
+    await(atomic_load(&spins));
+    for (int i = 0; i < QUEUED; i++)
+        check_eq(weft_go(writes_last, NULL, 0), 0);
+    weft_block_enter();
+    atomic_store(&blocked, true);
+    check_eq(read(ends[0], &c, 1), 1);
+    weft_block_leave();
+    close(ends[0]);
+    close(ends[1]);
+    return arg != NULL;
+}
+
+static int refused_a_third(void *arg)
+{
+    return run_with(3, NEVER, 2, queued_beside_blocked, arg);
+}
+
+Test(no_thread, what_one_that_blocks_had_queued_runs_elsewhere, .timeout = 30)
+{
+    const struct child *c = child_run(refused_a_third, NULL);
+
+    cr_assert_eq(c->signal + c->status, 0, "signal %d, status %d: %s", c->signal, c->status,
+                 c->text);
+}
