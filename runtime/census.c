@@ -7,6 +7,7 @@
  */
 #include "census.h"
 
+#include "coroutine.h"
 #include "who.h"
 
 #include <elf.h>
@@ -105,6 +106,7 @@ static int compare_index(const void *key, const void *one)
 
 wf_one *wf_census_of(const wf_census *c, const wf_g *gp) /* all: as wf_g_each goes, by index */
 {
+    (void)wf_g_made(); /* acquire: it may have been made since */
     return gp ? bsearch(&gp->index, c->all, c->n, sizeof *c->all, compare_index) : NULL;
 }
 
