@@ -210,7 +210,8 @@ static bool visit(wf_g *gp)
     AO_t token = AO_load_acquire(&gp->token); /* pairs with wf_token_park */
     if (!waits_to_read(gp, token))
         return true;
-    unsigned age = (unsigned)AO_load(&S.clock) - AO_int_load(&gp->wait_began);
+    int      since = (int)((unsigned)AO_load(&S.clock) - AO_int_load(&gp->wait_began));
+    unsigned age = since > 0 ? (unsigned)since : 0; /* who sets the clock may come late */
     if (age >= after) {
         take(gp, token);
         return !(AO_char_load(&gp->bound) & WF_HIBERNATES);
