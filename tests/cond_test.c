@@ -89,7 +89,7 @@ struct generations {
     weft_mutex m;
     weft_cond  c;
     int        turn, n; /* under m */
-    long       running;
+    long       waited, served;
 };
 
 struct member {
@@ -103,9 +103,10 @@ static void generation(void *arg)
 
     weft_mutex_lock(&me->g->m);
     for (int lap = 0; lap < 50; lap++) {
-        me->g->running++;
+        me->g->waited++;
         check_eq(weft_cond_wait(&me->g->c, &me->g->m, WEFT_FOREVER), 0);
         check_eq(me->g->turn, me->number);
+        me->g->served++;
         me->g->turn = (me->g->turn + 1) % me->g->n;
     }
     weft_mutex_unlock(&me->g->m);
@@ -122,7 +123,7 @@ static int fifo(void *arg)
         spawn(&wg, generation, &m[i]);
         for (bool in = false; !in; weft_yield()) {
             weft_mutex_lock(&g.m);
-            in = g.running > i;
+            in = g.waited > i;
             weft_mutex_unlock(&g.m);
         }
     }
@@ -130,7 +131,7 @@ static int fifo(void *arg)
         weft_cond_signal(&g.c);
         for (bool woke = false; !woke; weft_yield()) {
             weft_mutex_lock(&g.m);
-            woke = g.running > 10 + i || i >= 490;
+            woke = g.served > i && (g.waited > 10 + i || i >= 490);
             weft_mutex_unlock(&g.m);
         }
     }
