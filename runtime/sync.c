@@ -73,9 +73,8 @@ static WF_COLD void bad_count(int64_t count, int64_t n)
            (long long)n);
 }
 
-void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
+static inline WF_ALWAYS_INLINE void add(volatile AO_t *word, int64_t n)
 {
-    volatile AO_t *word = word_of(wg);
     for (;;) {
         AO_t    old = AO_load_acquire(word);
         int64_t count = count_of(old);
@@ -91,9 +90,14 @@ void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
     }
 }
 
+void weft_waitgroup_add(weft_waitgroup *wg, int64_t n)
+{
+    add(word_of(wg), n);
+}
+
 void weft_waitgroup_done(weft_waitgroup *wg)
 {
-    weft_waitgroup_add(wg, -1);
+    add(word_of(wg), -1);
 }
 
 static void relax(int *spins)
