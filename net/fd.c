@@ -15,6 +15,7 @@
 #include "runtime/epoll.h"
 #include "runtime/run.h"
 #include "runtime/sys.h"
+#include "runtime/uring.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,13 +59,11 @@ static wf_fd *slot_make(unsigned index)
 }
 
 /* Registered, and a slot made ready that nobody can enter yet. */
-static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, wf_fd **out)
+static int fd_register(int fd, enum wf_fd_kind kind, enum wf_fd_type type, enum wf_poll_kind what,
+                       wf_fd **out)
 {
-    wf_poll_desc     *pd;
-    enum wf_poll_kind what = type != WF_FD_TCP    ? WF_POLL_ANY
-                             : kind == WF_FD_CONN ? WF_POLL_TCP
-                                                  : WF_POLL_TCP_LISTENER;
-    int               r = wf_poll_open(fd, what, &pd);
+    wf_poll_desc *pd;
+    int           r = wf_poll_open(fd, what, &pd);
     if (r < 0)
         return r;
     wf_fd *f = slot_make(pd->index);
@@ -90,8 +89,11 @@ static void publish(wf_fd *f, int fd, uint64_t *id)
 
 int wf_fd_open(int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
 {
-    wf_fd *f;
-    int    r = fd_register(fd, kind, type, &f);
+    wf_fd            *f;
+    enum wf_poll_kind what = type != WF_FD_TCP    ? WF_POLL_ANY
+                             : kind == WF_FD_CONN ? WF_POLL_TCP
+                                                  : WF_POLL_TCP_LISTENER;
+    int               r = fd_register(fd, kind, type, what, &f);
     if (r == 0)
         publish(f, fd, id);
     return r;
@@ -207,11 +209,13 @@ static bool is_open(wf_m *mp, int fd)
 
 int wf_fd_adopt(wf_m *mp, int fd, enum wf_fd_kind kind, enum wf_fd_type type, uint64_t *id)
 {
-    wf_fd *f;
-    int    r = fd_register(fd, kind, type, &f);
+    wf_fd            *f;
+    bool              stream = type == WF_FD_TCP && kind == WF_FD_CONN;
+    enum wf_poll_kind what = stream ? WF_POLL_TCP_ADOPTED : WF_POLL_ANY;
+    int               r = wf_uring_has(fd) ? -EEXIST : fd_register(fd, kind, type, what, &f);
     if (r < 0)
         return r;
-    bool twice = (f->ringed || !AO_char_load(&f->pd->pollable)) && is_open(mp, fd);
+    bool twice = !AO_char_load(&f->pd->pollable) && is_open(mp, fd);
     int  was_set = twice ? -EEXIST : wf_sys_nonblock(fd);
     r = was_set < 0 ? was_set : wf_sys_cloexec(fd);
     if (r < 0) {

@@ -59,8 +59,9 @@ static void ended(wf_uring *u, wf_poll_desc *pd, int res, enum wf_uring_what wha
 /* ---- Accepted descriptors -------------------------------------------------------------- */
 
 static struct {
-    int   *next; /* [a descriptor in an inbox]: the next one; -1: it is the last */
-    size_t n;
+    int                    *next; /* [a descriptor in an inbox]: the next one; -1: it is the last */
+    volatile unsigned char *own;  /* [a descriptor]: atomic: see wf_uring_claim */
+    size_t                  n;
 } links;
 
 /* A descriptor that was accepted and not yet asked for must be kept whatever happens, so the
@@ -71,18 +72,39 @@ int wf_ring_reserve_links(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return -errno;
     links.n = limit.rlim_max < LINKS_MOST ? limit.rlim_max : LINKS_MOST;
-    links.next = wf_map_room(links.n * sizeof(int));
-    if (links.next != MAP_FAILED)
-        return 0;
-    links.next = NULL;
-    return -ENOMEM;
+    void *room = wf_map_room(links.n * (sizeof(int) + 1));
+    if (room == MAP_FAILED)
+        return -ENOMEM;
+    links.next = room;
+    links.own = (unsigned char *)(links.next + links.n);
+    return 0;
 }
 
 void wf_ring_free_links(void)
 {
     if (links.next)
-        munmap(links.next, links.n * sizeof(int));
+        munmap(links.next, links.n * (sizeof(int) + 1));
     links.next = NULL;
+}
+
+bool wf_uring_claim(int fd)
+{
+    if (!wf_uring_on() || (size_t)fd >= links.n)
+        return false;
+    AO_char_store_release(&links.own[fd], 1); /* pairs with wf_uring_has, and across a reuse */
+    return true;
+}
+
+void wf_uring_disclaim(int fd)
+{
+    if (wf_uring_on() && (size_t)fd < links.n && AO_char_load(&links.own[fd]))
+        AO_char_store_release(&links.own[fd], 0); /* pairs with wf_uring_has */
+}
+
+bool wf_uring_has(int fd)
+{
+    return wf_uring_on() && (size_t)fd < links.n &&
+           AO_char_load_acquire(&links.own[fd]); /* pairs with claim, disclaim */
 }
 
 /* Under pd->lock. */

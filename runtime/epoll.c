@@ -102,6 +102,7 @@ void wf_netpoll_close(wf_poll_desc *pd)
     if (AO_int_load(&pd->watch)) /* before close(2): a duplicate would keep it registered */
         wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_DEL, pd->fd, &none);
     AO_int_store(&pd->watch, WF_WATCH_NOTHING);
+    wf_uring_disclaim(pd->fd);
     AO_fetch_and_add_full(&np.used, (AO_t)-1);
 }
 

@@ -8,6 +8,7 @@
  */
 #include "netpoll.h"
 
+#include "uring.h"
 #include "wait.h"
 
 #include <poll.h>
@@ -37,7 +38,7 @@ static bool is_waited_for(int fd)
 /* Under the lock. */
 static int open_locked(struct waiter *w)
 {
-    int r = wf_poll_open(w->fd, WF_POLL_ANY, &w->pd);
+    int r = wf_uring_has(w->fd) ? -EEXIST : wf_poll_open(w->fd, WF_POLL_ANY, &w->pd);
     if (r == -EEXIST)
         return is_waited_for(w->fd) ? -EBUSY : -EEXIST;
     if (r != 0)

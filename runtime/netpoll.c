@@ -40,9 +40,9 @@ int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
     wf_poll_desc *pd = wf_poll_cache_alloc();
     if (!pd)
         return -ENOMEM;
-    bool ringed = kind != WF_POLL_ANY && wf_uring_on();
+    bool ringed = kind >= WF_POLL_TCP && wf_uring_claim(fd);
     wf_spin_acquire(&pd->lock);
-    reset(pd, fd, kind == WF_POLL_TCP, ringed);
+    reset(pd, fd, kind == WF_POLL_TCP || kind == WF_POLL_TCP_ADOPTED, ringed);
     wf_poll_next_gen(pd);
     wf_spin_release(&pd->lock);
     int r = wf_netpoll_open(pd, ringed ? WF_WATCH_NOTHING : WF_WATCH_ALL);

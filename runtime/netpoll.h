@@ -16,8 +16,9 @@
 #include <sys/types.h>
 
 /* What fd is.  WF_POLL_TCP, a connection: a short read means that nothing is left, so the
- * next read may park untried. */
-enum wf_poll_kind { WF_POLL_ANY, WF_POLL_TCP, WF_POLL_TCP_LISTENER };
+ * next read may park untried.  Of one that was adopted others may hold the socket, so it never
+ * goes by rings: those end a socket, not a descriptor, and accept what nobody asked for. */
+enum wf_poll_kind { WF_POLL_ANY, WF_POLL_TCP_ADOPTED, WF_POLL_TCP, WF_POLL_TCP_LISTENER };
 
 /*
  * Registers fd (non-blocking) once with epoll, edge-triggered; where rings are used TCP is

@@ -397,6 +397,23 @@ int wf_uring_take_fd(wf_inbox *in)
     return -1;
 }
 
+bool wf_uring_claim(int fd)
+{
+    (void)fd;
+    return false;
+}
+
+void wf_uring_disclaim(int fd)
+{
+    (void)fd;
+}
+
+bool wf_uring_has(int fd)
+{
+    (void)fd;
+    return false;
+}
+
 int wf_uring_poll(wf_m *mp, wf_glist *out)
 {
     (void)mp, (void)out;

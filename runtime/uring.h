@@ -24,6 +24,14 @@ int wf_uring_start(void);
 void wf_uring_end(void);
 bool wf_uring_on(void); /* fixed while running */
 
+/* ---- Whose a descriptor is ------------------------------------------------------------- */
+
+/* weft opened fd itself, so rings may serve it: nobody else has its socket.  epoll does not
+ * know it then, and cannot tell that it is weft's already.  False: no ring is to serve it. */
+bool wf_uring_claim(int fd);
+void wf_uring_disclaim(int fd); /* before its number is closed; of any other a no-op */
+bool wf_uring_has(int fd);
+
 /* ---- Requests: inside, by the owner of pd's turn to read ------------------------------- */
 
 enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2, WF_URING_SENT = 3 };
