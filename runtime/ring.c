@@ -93,7 +93,7 @@ static void release(wf_uring *u)
 void wf_ring_end(wf_uring *u, bool idle)
 {
     io_uring_queue_exit(&u->io);
-    if (idle)
+    if (idle && AO_load(&u->nfree) == u->nbuffers)
         release(u);
 }
 

@@ -58,7 +58,8 @@ struct wf_uring {
 /* 0, or why there can be none (-EINVAL: the kernel is too old). */
 int wf_ring_make(wf_uring **out);
 /* idle: the kernel is through with its memory; else that is left to it, rather lost than
- * written to. */
+ * written to.  It stays mapped too while a buffer is lent: to a coroutine that did not end when
+ * the runtime stopped, and reads it still. */
 void wf_ring_end(wf_uring *u, bool idle);
 
 void *wf_map_room(size_t n); /* MAP_FAILED; memory that is there once it is touched */

@@ -147,3 +147,49 @@ Test(ring_own, what_is_weft_s_already_is_told)
 {
     run_on_1_2_4(whose);
 }
+
+static pair p;
+
+/* ---- The end of the runtime ------------------------------------------------------------ */
+
+static volatile int ended, sum;
+
+/* Reads what it has borrowed until well after the runtime has given it up. */
+static void read_on(void *arg)
+{
+    const char *data;
+    ssize_t     n = weft_conn_borrow(p.b, (const void **)&data, 8);
+    (void)arg;
+    CHECK_IS(n, 5);
+    __atomic_store_n(&begun, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&ended, __ATOMIC_SEQ_CST))
+        sum += ((const volatile char *)data)[sum % n];
+    for (int i = 0; i < 5; i++)
+        CHECK(((const volatile char *)data)[i] == "lent!"[i]);
+    __atomic_store_n(&begun, 2, __ATOMIC_SEQ_CST);
+}
+
+static int abandon(void *arg)
+{
+    (void)arg;
+    p = connect_pair();
+    __atomic_store_n(&begun, 0, __ATOMIC_SEQ_CST);
+    CHECK_IS(weft_go(read_on, NULL, 0), 0);
+    let_others_park();
+    CHECK_IS(weft_conn_write(p.a, "lent!", 5), 5);
+    for (int64_t end = weft_now() + PATIENCE; !__atomic_load_n(&begun, __ATOMIC_SEQ_CST);) {
+        CHECK(weft_now() < end);
+        CHECK_IS(weft_sleep(WEFT_MS), 0);
+    }
+    return 0;
+}
+
+Test(ring_own, borrowed_bytes_stay_for_one_that_was_abandoned, .timeout = 60)
+{
+    weft_options o = { .procs = 2, .stop_ns = WEFT_MS };
+    cr_assert_eq(weft_run(&o, abandon, NULL), 0);
+    __atomic_store_n(&ended, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 20000 && __atomic_load_n(&begun, __ATOMIC_SEQ_CST) != 2; i++)
+        usleep(1000);
+    cr_assert_eq(__atomic_load_n(&begun, __ATOMIC_SEQ_CST), 2);
+}
