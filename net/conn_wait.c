@@ -73,7 +73,8 @@ static int check(const waiting *w)
     return r;
 }
 
-/* What is ready of the sides whose turn is free or held already; 0: nothing. */
+/* What is ready of the sides whose turn is free or held already; 0: nothing; -EBUSY: weft has
+ * bytes that the descriptor no longer has, so that who reads it himself would miss them. */
 static int ask(waiting *w)
 {
     wf_fd *f = w->op.f;
@@ -83,8 +84,9 @@ static int ask(waiting *w)
             w->own[m] = wf_fdlock_claim(&f->lock, m);
         held |= has(w, m) ? w->events & bit_of[m] : 0;
     }
-    int ready = wf_poll_ask(f->lock.fd, held, w->events);
-    return ready >= 0 && held & POLLIN && wf_ringed_holds(f) ? ready | POLLIN : ready;
+    if (held & POLLIN && f->ringed && wf_ringed_holds(f))
+        return -EBUSY;
+    return wf_poll_ask(f->lock.fd, held, w->events);
 }
 
 /* Into the queues of the turns it lacks; -EAGAIN: it is in all of them, until *deadline; 0:

@@ -142,7 +142,7 @@ static int number(const char *call, uint64_t id, enum wf_fd_kind kind)
     if (r == 0)
         r = wf_ringed_leave(&op);
     if (r == 0)
-        r = op.f->lock.fd;
+        r = op.f->ringed && wf_ringed_holds(op.f) ? -EBUSY : op.f->lock.fd;
     wf_op_end(&op);
     return r;
 }

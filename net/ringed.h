@@ -10,8 +10,8 @@
  *
  * What a ring has brought is weft's: who reads the descriptor himself would miss it.  So a
  * connection leaves the rings, for good, when its descriptor is asked for (weft_conn_fd) or it
- * is waited for (weft_conn_wait); from then on it is epoll's.  Bytes that had come by then are
- * given out first, by weft's own calls, and weft_conn_wait says so.
+ * is waited for (weft_conn_wait); from then on it is epoll's.  What had come by then only weft's
+ * own calls can give out, and until they have those two answer -EBUSY.
  */
 #ifndef WF_RINGED_H
 #define WF_RINGED_H

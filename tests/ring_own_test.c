@@ -148,7 +148,48 @@ Test(ring_own, what_is_weft_s_already_is_told)
     run_on_1_2_4(whose);
 }
 
+/* ---- A library that reads itself ------------------------------------------------------- */
+
 static pair p;
+
+static void read_one(void *arg)
+{
+    char byte = 0;
+    (void)arg;
+    CHECK_IS(weft_conn_read(p.b, &byte, 1), 1);
+    CHECK_IS(byte, '!');
+}
+
+/* Whatever the wait calls ready the descriptor gives; what weft has it says so. */
+static int handed_over(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        char           text[8] = { 0 };
+        weft_waitgroup wg = { { 0 } };
+        p = connect_pair();
+        spawn(&wg, read_one, NULL);
+        let_others_park();
+        CHECK_IS(weft_conn_write(p.a, "!HELLO", 6), 6);
+        join(&wg);
+        let_others_park();
+        int     fd = weft_conn_fd(p.b), ready = weft_conn_wait(p.b, POLLIN);
+        ssize_t n = fd == -EBUSY ? weft_conn_read(p.b, text, 5) : recv(fd, text, 5, MSG_DONTWAIT);
+        CHECK_IS(ready, fd == -EBUSY ? -EBUSY : POLLIN);
+        CHECK_IS(n, 5);
+        CHECK_IS(strcmp(text, "HELLO"), 0);
+        CHECK_IS(weft_conn_write(p.a, "more", 4), 4);
+        CHECK_IS(weft_conn_wait(p.b, POLLIN), POLLIN);
+        CHECK_IS(recv(weft_conn_fd(p.b), text, 8, MSG_DONTWAIT), 4);
+        close_pair(p);
+    }
+    return 0;
+}
+
+Test(ring_own, what_weft_has_received_is_not_called_ready)
+{
+    run_on_1_2_4(handed_over);
+}
 
 /* ---- The end of the runtime ------------------------------------------------------------ */
 
