@@ -86,7 +86,7 @@ ssize_t wf_ringed_receive(wf_op *op, void *buf, size_t n)
 ssize_t wf_ringed_send(wf_op *op, const void *buf, size_t n)
 {
     int           fd = op->f->lock.fd;
-    wf_uring_sent s = { .gp = op->mp->gp };
+    wf_uring_sent s;
     wf_glist      out;
     if (!wf_uring_may_send(op->mp) || n > SEND_MOST)
         return wf_sys_send(fd, buf, n, MSG_NOSIGNAL);

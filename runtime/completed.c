@@ -59,8 +59,10 @@ static void ended(wf_uring *u, wf_poll_desc *pd, int res, enum wf_uring_what wha
 /* ---- Accepted descriptors -------------------------------------------------------------- */
 
 static struct {
-    int                    *next; /* [a descriptor in an inbox]: the next one; -1: it is the last */
-    volatile unsigned char *own;  /* [a descriptor]: atomic: see wf_uring_claim */
+    /* [a descriptor in an inbox], atomic: the next one; -1: it is the last.  Under the pd->lock
+     * of that inbox; from one inbox to another a number goes through the kernel alone. */
+    volatile unsigned      *next;
+    volatile unsigned char *own; /* [a descriptor]: atomic: see wf_uring_claim */
     size_t                  n;
 } links;
 
@@ -83,7 +85,7 @@ int wf_ring_reserve_links(void)
 void wf_ring_free_links(void)
 {
     if (links.next)
-        munmap(links.next, links.n * (sizeof(int) + 1));
+        munmap((void *)links.next, links.n * (sizeof(int) + 1));
     links.next = NULL;
 }
 
@@ -110,9 +112,9 @@ bool wf_uring_has(int fd)
 /* Under pd->lock. */
 static void put_fd(wf_inbox *in, int fd)
 {
-    links.next[fd] = -1;
+    AO_int_store_release(&links.next[fd], (unsigned)-1); /* pairs with wf_uring_take_fd */
     if (in->last >= 0)
-        links.next[in->last] = fd;
+        AO_int_store_release(&links.next[in->last], (unsigned)fd); /* the same */
     else
         in->first = fd;
     in->last = fd;
@@ -122,7 +124,7 @@ static void put_fd(wf_inbox *in, int fd)
 int wf_uring_take_fd(wf_inbox *in)
 {
     int fd = in->first;
-    in->first = links.next[fd];
+    in->first = (int)AO_int_load_acquire(&links.next[fd]); /* pairs with put_fd */
     if (in->first < 0)
         in->last = -1;
     in->count--;
@@ -191,7 +193,7 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
 static void sent(uint64_t data, int res, wf_glist *out)
 {
     wf_uring_sent *s = (void *)(uintptr_t)(data & ~(uint64_t)WF_KIND_MASK);
-    wf_g          *gp = s->gp;
+    wf_g          *gp = (wf_g *)AO_load_acquire(&s->gp); /* pairs with wf_uring_send */
     s->result = res;
     if (wf_token_fire(gp, s->ticket, WF_EVENT) == WF_WON_PARKED)
         wf_glist_push(out, gp);

@@ -71,9 +71,9 @@ void wf_ring_grow(wf_uring *u)
 wf_buffer *wf_ring_used(wf_uring *u, unsigned number, int received)
 {
     wf_buffer *b = buffer_at(u, number);
+    wf_spin_acquire(&u->pool); /* after who gave it back: the kernel alone tells of it else */
     b->at = 0;
     b->n = received > 0 ? (unsigned)received : 0;
-    wf_spin_acquire(&u->pool);
     AO_store(&u->nfree, AO_load(&u->nfree) - 1);
     wf_spin_release(&u->pool);
     return b;

@@ -290,6 +290,8 @@ static bool is_late(wf_uring *u)
 bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out)
 {
     wf_uring *u = mp->ring;
+    /* Who takes the completion heard of s from the kernel alone: pairs with sent. */
+    AO_store_release(&s->gp, (AO_t)mp->gp);
     wf_lock_acquire(&u->sq);
     if (AO_load(&u->queued) == 0)
         u->first = wf_now();

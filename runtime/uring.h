@@ -51,9 +51,9 @@ int wf_uring_take_fd(wf_inbox *in);
 /* A send that goes with the round's submission; on the stack of a coroutine that waits for it,
  * as wait `ticket`, which nothing else ends. */
 typedef struct wf_uring_sent {
-    wf_g     *gp;
-    wf_ticket ticket;
-    int       result; /* as send(2)'s without waiting: sent, or a negative errno */
+    volatile AO_t gp; /* atomic: wf_g *, once it is queued; says that the ticket is there */
+    wf_ticket     ticket;
+    int           result; /* as send(2)'s without waiting: sent, or a negative errno */
 } wf_uring_sent;
 
 /* Does it pay to queue one?  Others are about to run on mp's P, or have queued already, and
