@@ -126,10 +126,25 @@ static wf_g *take_old(wf_m *mp)
     return gp || !oldest_is_due(pp) ? gp : wf_runq_pop_head(&pp->runq);
 }
 
+/* A queued write must not wait for others' slices: so g0 looks again at the next switch. */
+static void see_to_sends(wf_m *mp)
+{
+    wf_glist out;
+    wf_glist_init(&out);
+    enum wf_uring_sends sends = wf_uring_hold(mp, &out);
+    if (sends == WF_URING_HELD)
+        AO_store(&mp->pp->poke, 1);
+    else if (sends == WF_URING_GONE)
+        mp->pp->global_turn = true;
+    wf_ready_list(mp, &out);
+}
+
 static wf_g *find_local(wf_m *mp)
 {
     wf_p *pp = mp->pp;
     AO_store(&pp->poke, 0);
+    if (mp->ring)
+        see_to_sends(mp);
     run_own_timers(mp);
     wf_g *gp = take_old(mp);
     if (!gp)

@@ -166,6 +166,7 @@ int wf_ring_submit(wf_uring *u)
             r = io_uring_submit(&u->io);
     }
     AO_store(&u->queued, io_uring_sq_ready(&u->io));
+    AO_store(&u->first, 0); /* what is left now who calls tries again, or retracts */
     AO_store(&u->flushes, AO_load(&u->flushes) + 1);
     return r;
 }

@@ -45,8 +45,10 @@ struct wf_uring {
     volatile AO_t   out;            /* atomic: requests whose last completion was not taken */
     volatile AO_t   nfree;          /* buffers not known to be used; written under pool */
     volatile AO_t   asleep;         /* its M dozes: others take its completions */
-    int64_t         first;          /* under sq: since when the oldest send is queued */
+    volatile AO_t   first;          /* written under sq: since when the oldest send is queued; 0 */
     volatile AO_t   direct;         /* hint: so many sends go out by themselves, for one lay long */
+    bool            held;           /* its M: sends were left queued at the last switch */
+    volatile AO_t   lay;            /* hint: sysmon had to send what lay queued */
     AO_t            seen;           /* sysmon: flushes at its last look, when some were queued */
     struct io_uring_buf_ring *ring; /* under pool */
     char                     *buffers;  /* fixed */

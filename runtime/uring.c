@@ -281,10 +281,17 @@ static bool is_late(wf_uring *u)
 {
     if (AO_load(&u->queued) >= SENDS_MOST)
         return true;
-    bool late = wf_now() - u->first > SEND_LATE_NS;
+    bool late = wf_now() - (int64_t)AO_load(&u->first) > SEND_LATE_NS;
     if (late)
         AO_store(&u->direct, WF_RING_DIRECT);
     return late;
+}
+
+static void send_off(wf_uring *u, wf_glist *out)
+{
+    if (AO_load(&u->queued))
+        wf_ring_flush(u, out);
+    wf_ring_take(u, TAKE_SOME, out);
 }
 
 bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out)
@@ -293,18 +300,38 @@ bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s
     /* Who takes the completion heard of s from the kernel alone: pairs with sent. */
     AO_store_release(&s->gp, (AO_t)mp->gp);
     wf_lock_acquire(&u->sq);
-    if (AO_load(&u->queued) == 0)
-        u->first = wf_now();
     struct io_uring_sqe *e = wf_ring_entry(u);
+    if (e && !AO_load(&u->first))
+        AO_store(&u->first, (AO_t)wf_now());
     if (e) {
         io_uring_prep_send(e, fd, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT);
         io_uring_sqe_set_data64(e, (uintptr_t)s | WF_URING_SENT);
         AO_store(&u->queued, AO_load(&u->queued) + 1);
     }
     wf_lock_release(&u->sq);
-    if (e && is_late(u))
-        wf_ring_flush(u, out);
-    return e != NULL;
+    if (!e)
+        return false;
+    u->held = !is_late(u);
+    if (u->held)
+        AO_store(&mp->pp->poke, 1); /* at each switch g0 asks wf_uring_hold */
+    else
+        send_off(u, out);
+    return true;
+}
+
+enum wf_uring_sends wf_uring_hold(wf_m *mp, wf_glist *out)
+{
+    wf_uring *u = mp->ring;
+    if (!u->held)
+        return WF_URING_NONE;
+    if (AO_load(&u->first) && !is_late(u))
+        return WF_URING_HELD;
+    u->held = false;
+    if (AO_load(&u->lay))
+        AO_store(&u->direct, WF_RING_DIRECT);
+    AO_store(&u->lay, 0);
+    send_off(u, out);
+    return WF_URING_GONE;
 }
 
 /* ---- Polling --------------------------------------------------------------------------- */
@@ -312,6 +339,7 @@ bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s
 int wf_uring_poll(wf_m *mp, wf_glist *out)
 {
     wf_uring *u = mp->ring;
+    u->held = false;
     if (AO_load(&u->queued))
         wf_ring_flush(u, out);
     else if (wf_ring_flags(u) & IORING_SQ_TASKRUN)
@@ -340,6 +368,7 @@ void wf_uring_attend(wf_glist *out)
         bool      lay = u->seen == flushes;
         u->seen = AO_load(&u->queued) ? flushes : 0;
         if (u->seen && lay) {
+            AO_store(&u->lay, 1);
             wf_ring_flush(u, out);
             wf_ring_take_all(u, out);
         }
@@ -391,6 +420,12 @@ bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s
 {
     (void)mp, (void)fd, (void)buf, (void)n, (void)s, (void)out;
     return false;
+}
+
+enum wf_uring_sends wf_uring_hold(wf_m *mp, wf_glist *out)
+{
+    (void)mp, (void)out;
+    return WF_URING_NONE;
 }
 
 int wf_uring_take_fd(wf_inbox *in)

@@ -61,6 +61,11 @@ typedef struct wf_uring_sent {
 bool wf_uring_may_send(const wf_m *mp);
 /* False: there is no room; else the caller parks. */
 bool wf_uring_send(wf_m *mp, int fd, const void *buf, size_t n, wf_uring_sent *s, wf_glist *out);
+enum wf_uring_sends { WF_URING_NONE, WF_URING_HELD, WF_URING_GONE };
+
+/* Between two Gs: do sends stay queued on mp's ring, a little?  GONE: no longer; what
+ * completed is in out, or, where others took it, whose it was waits in the global queue. */
+enum wf_uring_sends wf_uring_hold(wf_m *mp, wf_glist *out);
 
 /* ---- Polling --------------------------------------------------------------------------- */
 

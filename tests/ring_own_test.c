@@ -22,8 +22,7 @@ static int listening(struct sockaddr_in *at)
 {
     socklen_t len = sizeof *at;
     int       fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    *at = (struct sockaddr_in){ .sin_family = AF_INET,
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    *at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     CHECK_IS(bind(fd, (struct sockaddr *)at, sizeof *at), 0);
     CHECK_IS(listen(fd, 2 * CLIENTS), 0);
     CHECK_IS(getsockname(fd, (struct sockaddr *)at, &len), 0);
