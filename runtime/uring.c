@@ -85,12 +85,13 @@ static int add(wf_uring **out)
 static void say_refused(int error)
 {
     char line[200];
+    int  n = (int)AO_load(&rings.n);
     if (AO_load(&rings.refused))
         return;
     AO_store(&rings.refused, 1);
     int len = snprintf(line, sizeof line,
                        "weft: no more than %d rings of io_uring: %s; epoll is used beside them\n",
-                       (int)AO_load(&rings.n), strerror(-error));
+                       n, n == RINGS_MOST ? "weft's own limit" : strerror(-error));
     wf_write_stderr(line, (size_t)len);
 }
 
