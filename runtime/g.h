@@ -257,7 +257,8 @@ static inline AO_t wf_token_next(const wf_g *gp, AO_t uncancellable)
 /* By the lander: nobody knows of the wait, nor fires what is FIRED. */
 static inline void wf_token_show(wf_g *gp, AO_t parked)
 {
-    /* release: the saved registers are seen by a canceller, who asks nobody where to look */
+    /* release, pairs with the CAS in wf_token_fire: a canceller, who asks nobody where to look,
+     * sees the saved registers */
     AO_store_release(&gp->token, parked);
 }
 
