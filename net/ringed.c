@@ -12,8 +12,7 @@
 
 #include <string.h>
 
-#define CLOSE_PATIENCE_NS (20 * WEFT_MS)
-#define SEND_MOST         ((size_t)64 << 10)
+#define SEND_MOST ((size_t)64 << 10)
 
 /* ---- Reading --------------------------------------------------------------------------- */
 
@@ -142,7 +141,7 @@ int wf_ringed_leave(wf_op *op)
     pd->inbox.by_ring = false;
     wf_spin_release(&pd->lock);
     if (was) {
-        wf_uring_cancel(pd, 0, &out);
+        wf_uring_cancel(pd, &out);
         wf_ready_list(op->mp, &out);
     }
     return 0;
@@ -154,8 +153,7 @@ bool wf_ringed_close(wf_fd *f)
     wf_m         *mp = wf_m_self();
     wf_glist      out;
     wf_glist_init(&out);
-    /* A listener's port is to be free when its close returns. */
-    bool gone = wf_uring_cancel(pd, f->kind == WF_FD_LISTENER ? CLOSE_PATIENCE_NS : 0, &out);
+    bool none = wf_uring_cancel(pd, &out);
     if (mp)
         wf_ready_list(mp, &out);
     wf_spin_acquire(&pd->lock);
@@ -168,5 +166,5 @@ bool wf_ringed_close(wf_fd *f)
         wf_uring_give(wf_inbox_take(&in));
     while (in.first >= 0)
         wf_sys_close(wf_uring_take_fd(&in));
-    return gone;
+    return none;
 }

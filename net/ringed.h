@@ -32,8 +32,8 @@ ssize_t wf_ringed_send(wf_op *op, const void *buf, size_t n);
 int  wf_ringed_leave(wf_op *op);
 bool wf_ringed_holds(wf_fd *f); /* something that only weft's calls can give out */
 
-/* Its number is about to be closed: ends its request, drops what nobody read.  False: the
- * kernel still holds its file, for a moment. */
+/* Its number is about to be closed: ends its request, drops what nobody read.  False: there was
+ * one, and the kernel may hold its file for a moment yet. */
 bool wf_ringed_close(wf_fd *f);
 
 #endif

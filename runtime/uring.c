@@ -46,8 +46,6 @@ bool wf_uring_on(void)
 
 #include "completed.h"
 
-#include <sched.h>
-
 enum { RINGS_MOST = 64, TAKE_SOME = 32, SENDS_MOST = 32 };
 
 #define SEND_LATE_NS    (100 * WEFT_US)
@@ -231,35 +229,19 @@ int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
     return r;
 }
 
-/* Is the request out still?  Under no lock but its own. */
-static wf_uring *ring_still(wf_poll_desc *pd)
+bool wf_uring_cancel(wf_poll_desc *pd, wf_glist *out)
 {
     wf_spin_acquire(&pd->lock);
     wf_uring *u = pd->inbox.ring;
     pd->inbox.ending = u != NULL;
     wf_spin_release(&pd->lock);
-    return u;
-}
-
-bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out)
-{
-    wf_uring *u = ring_still(pd);
     if (!u)
         return true;
     if (AO_load(&u->queued)) /* it may be among them; and a number that is closed must not be */
         wf_ring_flush(u, out);
     wf_ring_cancel(u, wf_ring_key(pd) | pd->inbox.what);
-    for (int64_t end = 0;;) {
-        wf_ring_take_all(u, out);
-        if (!ring_still(pd))
-            return true;
-        int64_t now = wf_now();
-        end = end ? end : now + patience_ns;
-        if (now >= end)
-            return false;
-        wf_membarrier(); /* its thread, in other code, completes as it is interrupted */
-        sched_yield();
-    }
+    wf_ring_take_all(u, out);
+    return false;
 }
 
 /* ---- Sending --------------------------------------------------------------------------- */
@@ -400,9 +382,9 @@ int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
     return -EOPNOTSUPP;
 }
 
-bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out)
+bool wf_uring_cancel(wf_poll_desc *pd, wf_glist *out)
 {
-    (void)pd, (void)patience_ns, (void)out;
+    (void)pd, (void)out;
     return true;
 }
 

@@ -40,9 +40,11 @@ enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2, WF_URING_SENT = 
 int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what);
 /*
  * Ends pd's request, if one is out: from here on nothing is taken off the socket, and what was
- * is in the inbox.  False: after at most patience_ns the kernel still holds the socket's file.
+ * is in the inbox.  False: one was out.  Then the kernel may hold the socket's file for a
+ * moment more, though the request has completed: it lets go of it only afterwards, in the
+ * thread that asked, which may not run just now.
  */
-bool wf_uring_cancel(wf_poll_desc *pd, int64_t patience_ns, wf_glist *out);
+bool wf_uring_cancel(wf_poll_desc *pd, wf_glist *out);
 /* Under the lock: the first of the accepted descriptors, which there is, out. */
 int wf_uring_take_fd(wf_inbox *in);
 

@@ -347,6 +347,77 @@ Test(ring, the_peer_reads_the_end_though_the_thread_computes, .timeout = 60)
     run_on(2, closed_from_elsewhere, "abort");
 }
 
+static weft_listener listening;
+static char          listening_at[WEFT_ADDR_MAX];
+
+static void accept_until_closed(void *arg)
+{
+    weft_conn c;
+    (void)arg;
+    CHECK_IS(weft_listener_accept(listening, &c), -EBADF);
+}
+
+static void listen_again(void *arg)
+{
+    weft_listener next;
+    (void)arg;
+    CHECK_IS(weft_listener_close(listening), 0);
+    CHECK_IS(weft_listen(&next, "tcp", listening_at), 0);
+    __atomic_store_n(&got_it, 1, __ATOMIC_SEQ_CST);
+    CHECK_IS(weft_listener_close(next), 0);
+}
+
+/* The same of a listener, and with its close the port is free at once. */
+static int listener_closed_from_elsewhere(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        weft_waitgroup wg = { { 0 } };
+        listening = listen_loopback(listening_at);
+        __atomic_store_n(&got_it, 0, __ATOMIC_SEQ_CST);
+        spawn(&wg, accept_until_closed, NULL);
+        let_others_park();
+        spawn(&wg, listen_again, NULL);
+        compute();
+        CHECK(__atomic_load_n(&got_it, __ATOMIC_SEQ_CST));
+        join(&wg);
+    }
+    return 0;
+}
+
+Test(ring, a_port_is_free_though_the_thread_that_accepts_computes, .timeout = 60)
+{
+    run_on(2, listener_closed_from_elsewhere, NULL);
+}
+
+/* A kernel that works on a request lets go of the socket some time after it has told of the
+ * request's end: a duplicate holds it here, for longer. */
+static int listener_held_by_the_kernel(void *arg)
+{
+    weft_waitgroup wg = { { 0 } };
+    int            number = dup(0), is_listener = 0; /* the one that a descriptor gets next */
+    socklen_t      len = sizeof is_listener;
+    (void)arg;
+    CHECK_IS(close(number), 0);
+    listening = listen_loopback(listening_at);
+    CHECK_IS(getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &is_listener, &len), 0);
+    CHECK_IS(is_listener, 1);
+    int held = dup(number);
+    spawn(&wg, accept_until_closed, NULL);
+    let_others_park();
+    listen_again(NULL);
+    join(&wg);
+    return close(held);
+}
+
+Test(ring, a_port_is_free_though_the_kernel_is_not_through_with_it)
+{
+    const char *netpoll = getenv("WEFT_NETPOLL");
+    if (!netpoll || strcmp(netpoll, "io_uring") != 0)
+        cr_skip_test("epoll's kernel holds nothing");
+    run_on(1, listener_held_by_the_kernel, NULL);
+}
+
 /* ---- The descriptor ---------------------------------------------------------------------- */
 
 static int descriptor(void *arg)
@@ -389,13 +460,12 @@ Test(ring, a_connection_whose_descriptor_is_asked_for_is_its_reader_s)
 
 enum { BURST = 100 };
 
-static weft_listener l;
-static weft_conn     accepted;
+static weft_conn accepted;
 
 static void accept_one(void *arg)
 {
     (void)arg;
-    CHECK_IS(weft_listener_accept(l, &accepted), 0);
+    CHECK_IS(weft_listener_accept(listening, &accepted), 0);
 }
 
 /* One waits in accept, so that whatever comes is accepted for it; then more come at once. */
@@ -406,7 +476,7 @@ static int burst(void *arg)
     weft_waitgroup wg = { { 0 } };
     int            before = open_fds();
     (void)arg;
-    l = listen_loopback(address);
+    listening = listen_loopback(address);
     spawn(&wg, accept_one, NULL);
     let_others_park();
     for (int i = 0; i < BURST; i++)
@@ -414,10 +484,10 @@ static int burst(void *arg)
     join(&wg);
     CHECK_IS(weft_conn_close(accepted), 0);
     for (int i = 1; i < BURST / 2; i++) {
-        CHECK_IS(weft_listener_accept(l, &s), 0);
+        CHECK_IS(weft_listener_accept(listening, &s), 0);
         CHECK_IS(weft_conn_close(s), 0);
     }
-    CHECK_IS(weft_listener_close(l), 0); /* the rest is closed with it */
+    CHECK_IS(weft_listener_close(listening), 0); /* the rest is closed with it */
     for (int i = 0; i < BURST; i++) {
         ssize_t r = weft_conn_read(c[i], &byte, 1);
         CHECK(r == 0 || r == -ECONNRESET);
