@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * idle.c - idle Ps and Ms, waking one, taking a P from its M, and the netpoller's turn.
+ * idle.c - idle Ps and Ms, waking one, and the netpoller's turn.
  *
- * Owns sched.lock's lists.  Must never run a G.
+ * Owns sched.lock's lists.  Must never run a G, nor take a P from an M: that is retake.c's.
  *
  * Why no work lies while a P idles and all sleep:
  *   a producer   publishes work; fence; looks for an idle P and for a spinner;
@@ -17,7 +17,6 @@
 #include "epoll.h"
 #include "sched.h"
 #include "uring.h"
-
 
 #define S                wf_the_sched
 #define POLLED_LATELY_NS (1 * WEFT_MS)
@@ -55,47 +54,6 @@ static void watch(void)
         wf_sysmon_wake();
 }
 
-void wf_own(wf_m *mp, wf_p *pp)
-{
-    AO_store_release(&mp->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
-    pp->m = mp;
-    wf_count(&pp->owners, 1);
-}
-
-/* ---- Taking a P from its M: see wf_grip ------------------------------------------ */
-
-/* Under sched.lock: from HELD to `to`, if pp's M is outside the runtime and stays there. */
-static bool take(wf_p *pp, AO_t to)
-{
-    wf_m *mp = pp->m;
-    if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, WF_GRIP_TAKING))
-        return false;
-    wf_membarrier(); /* pairs with the compiler barrier in wf_enter */
-    if (AO_load_acquire(&mp->inside)) /* pairs with wf_leave */
-        to = WF_GRIP_HELD;
-    /* full: pairs with wf_enter_slow; fails if the owner came inside meanwhile */
-    return AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, to) && to != WF_GRIP_HELD;
-}
-
-bool wf_p_take(wf_p *pp)
-{
-    return take(pp, WF_GRIP_LOST);
-}
-
-/* Under sched.lock: a P whose M is between weft_block_enter and leave, and needs none now. */
-static wf_p *take_blocked(void)
-{
-    for (int i = 0; i < S.procs; i++) {
-        wf_p *pp = S.ps[i];
-        if (AO_load(&pp->blocks) % 2 && take(pp, WF_GRIP_LOST)) {
-            wf_count(&pp->blocks, 1);
-            AO_fetch_and_add_full(&S.n_handoffs, 1);
-            return pp;
-        }
-    }
-    return NULL;
-}
-
 bool wf_p_acquire(wf_m *mp)
 {
     wf_lock_acquire(&S.lock);
@@ -103,7 +61,7 @@ bool wf_p_acquire(wf_m *mp)
     bool  stopped = mp->zombie || AO_load(&S.stopped);
     wf_p *pp = stopped ? NULL : idle_take();
     if (!pp && !stopped)
-        pp = take_blocked();
+        pp = wf_p_take_blocked();
     mp->pp = pp;
     if (pp)
         wf_own(mp, pp);
@@ -115,18 +73,6 @@ bool wf_p_acquire(wf_m *mp)
     if (pp)
         watch();
     return pp != NULL;
-}
-
-bool wf_p_lend(wf_p *pp, AO_t seen)
-{
-    if (!wf_lock_try(&S.lock)) /* busy: somebody wakes or goes idle; there is a next round */
-        return false;
-    bool lent = take(pp, WF_GRIP_LENT);
-    bool taken = lent && wf_runq_steal_next(&pp->runq, seen);
-    if (lent)
-        AO_store_release(&pp->m->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
-    wf_lock_release(&S.lock);
-    return taken;
 }
 
 /* ---- Waking ------------------------------------------------------------------------ */
@@ -227,8 +173,7 @@ static bool others_poll(const wf_p *self)
     return false;
 }
 
-/* Under sched.lock, which it releases: pp has lost its M. */
-static void pass_on(wf_p *pp)
+void wf_p_pass_on(wf_p *pp)
 {
     bool work = S.global.n > 0 || !wf_runq_empty(&pp->runq);
     bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs - 1;
@@ -250,43 +195,7 @@ void wf_handoff(wf_m *mp)
     wf_p *pp = mp->pp;
     mp->pp = NULL;
     wf_lock_acquire(&S.lock);
-    pass_on(pp);
-}
-
-static bool needs_thread(void)
-{
-    return !S.idle_m && !S.poller &&
-           (S.n_threads - S.n_exited >= S.max_threads || !wf_m_possible());
-}
-
-bool wf_p_retake(wf_p *pp, bool computes)
-{
-    wf_lock_acquire(&S.lock);
-    if (AO_load(&S.stopped) || (computes && needs_thread()) || !take(pp, WF_GRIP_LOST)) {
-        wf_lock_release(&S.lock);
-        return false;
-    }
-    if (AO_load(&pp->blocks) % 2) {
-        wf_count(&pp->blocks, 1);
-        AO_store(&pp->blocks_long, 1);
-    }
-    /* Who hogs P after P does not switch, so ticks stand still; those that came back wait in
-     * the global queue, with a thread each.  So it and the ring take turns. */
-    pp->global_turn = AO_load(&pp->tick) + AO_load(&pp->owners) != pp->given;
-    pass_on(pp);
-    return true;
-}
-
-int64_t wf_p_cpu(wf_p *pp, int *tid)
-{
-    struct timespec t = { .tv_sec = -1 };
-    wf_lock_acquire(&S.lock);
-    if (pp->m && !AO_load_acquire(&pp->m->inside)) { /* pairs with its thread's first wf_leave */
-        clock_gettime(pp->m->cpu_clock, &t);
-        *tid = pp->m->tid;
-    }
-    wf_lock_release(&S.lock);
-    return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
+    wf_p_pass_on(pp);
 }
 
 void wf_flush_ring(wf_m *mp)

@@ -356,7 +356,7 @@ static bool all_gone(bool take, bool *abandoned)
         if (mp->exited)
             continue;
         /* The grip first: with it lost and, later, outside, it will not touch anything more.
-         * Pairs with take in idle.c and with wf_leave. */
+         * Pairs with take in retake.c and with wf_leave. */
         bool gone = AO_load_acquire(&mp->grip) == WF_GRIP_LOST && !AO_load_acquire(&mp->inside);
         mp->zombie = gone;
         *abandoned = *abandoned || gone;

@@ -44,7 +44,7 @@ void wf_p_await(wf_m *mp)
         wf_leave(mp); /* the stop need not wait for it */
         wf_doze(mp, WEFT_FOREVER);
         AO_store(&mp->inside, 1);
-        wf_compiler_barrier();     /* pairs with the membarrier in take */
+        wf_compiler_barrier();     /* pairs with the membarrier in retake.c's take */
     } while (!wf_grip_regain(mp)); /* pairs with the release in wf_own */
     if (gp->pins == 0)
         AO_char_store(&gp->bound, 0);

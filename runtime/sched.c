@@ -50,25 +50,6 @@ void wf_sleep_for_ever(void)
         wf_futex_wait(&word, 0, WEFT_FOREVER);
 }
 
-bool wf_grip_regain(wf_m *mp)
-{
-    for (;;) {
-        AO_t grip = AO_load_acquire(&mp->grip); /* pairs with who took or lent, and with wf_own */
-        if (grip == WF_GRIP_HELD || grip == WF_GRIP_LOST)
-            return grip == WF_GRIP_HELD;
-        /* full: pairs with the CASes in take; whoever wins owns the P */
-        if (AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, WF_GRIP_HELD))
-            return true;
-        wf_cpu_relax(); /* LENT: a thief is at runnext, for a few instructions */
-    }
-}
-
-void wf_enter_slow(wf_m *mp)
-{
-    if (!wf_grip_regain(mp))
-        wf_p_await(mp);
-}
-
 /* ---- Wake-ups -------------------------------------------------------------------- */
 
 /*

@@ -21,13 +21,14 @@ typedef struct wf_p wf_p;
 
 /*
  * An M's grip on its P, which every call of weft checks: the P of an M whose G blocks or
- * computes for long without a call is taken and given to another M.
+ * computes for long without a call is taken and given to another M (retake.c).
  *
  *   from    to      by
  *   HELD    TAKING  the taker, by CAS: it means to take or to borrow the P
- *   TAKING  HELD    wf_enter_slow: the owner came inside, and keeps the P: CAS
+ *   TAKING  HELD    wf_grip_regain: the owner came inside, and keeps the P: CAS
  *                   take: the taker saw `inside` set: CAS
- *   TAKING  LOST    wf_p_take, wf_p_retake: CAS after the membarrier; the P is the taker's
+ *   TAKING  LOST    wf_p_take, wf_p_take_blocked, wf_p_retake: CAS after the membarrier; the P
+ *                   is the taker's
  *   TAKING  LENT    wf_p_lend: the same, for a moment, in which the taker may do what else
  *                   only the owner may: take runnext
  *   LENT    HELD    wf_p_lend: release by the taker; the owner, if it comes, waits for it
@@ -234,7 +235,7 @@ static inline void wf_expect_coroutine(const char *call)
 static inline void wf_enter_as(wf_m *mp)
 {
     AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
+    wf_compiler_barrier(); /* pairs with the membarrier in retake.c's take */
     /* acquire: pairs with the release in wf_p_lend */
     if (WF_UNLIKELY(AO_load_acquire(&mp->grip) != WF_GRIP_HELD))
         wf_enter_slow(mp);
@@ -253,6 +254,14 @@ static inline wf_m *wf_enter(const char *call)
 static inline void wf_leave(wf_m *mp)
 {
     AO_store_release(&mp->inside, 0); /* pairs with the load in take */
+}
+
+/* Under sched.lock: from here on pp is mp's. */
+static inline void wf_own(wf_m *mp, wf_p *pp)
+{
+    AO_store_release(&mp->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
+    pp->m = mp;
+    wf_count(&pp->owners, 1);
 }
 
 /* ---- Switching (sched.c); all called inside, with a P ---------------------- */
@@ -333,8 +342,9 @@ void  wf_go_idle(wf_m *mp);  /* on g0, nothing found: returns with a P, or stopp
 void  wf_stop_m(wf_m *mp);   /* without a P: sleeps until it is handed one, or the end */
 void  wf_wakep(void);        /* one more M, if a P idles and none spins */
 void  wf_handoff(wf_m *mp);   /* mp gives its P up: it lies idle or gets another M */
+/* Under sched.lock, which it releases: pp, which lost its M, lies idle or gets another. */
+void  wf_p_pass_on(wf_p *pp);
 bool  wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
-void  wf_own(wf_m *mp, wf_p *pp); /* under sched.lock: from here on pp is mp's */
 /* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
 bool  wf_doze(wf_m *mp, int64_t limit);
 /* What mp queued in its ring goes to the kernel, before mp sleeps or is in other code. */
@@ -343,13 +353,19 @@ void  wf_flush_ring(wf_m *mp);
 void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
 bool  wf_work_anywhere(void); /* in the global queue or a ring */
 void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
-bool  wf_p_take(wf_p *pp); /* from an M that runs outside; true: it is the caller's */
-/* The same, and passes it on: it lies idle or gets another M.  Where the M only computes it
+
+/* ---- Taking a P from its M: see wf_grip (retake.c) ------------------------------ */
+
+/* Under sched.lock: from an M that runs outside; true: it is the caller's. */
+bool  wf_p_take(wf_p *pp);
+/* Under sched.lock: one whose M is between weft_block_enter and leave, or NULL. */
+wf_p *wf_p_take_blocked(void);
+/* Takes it and passes it on: it lies idle or gets another M.  Where the M only computes it
  * keeps its P rather than that a thread over the cap is made. */
 bool  wf_p_retake(wf_p *pp, bool computes);
+bool  wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
 /* CPU time, ns, of the M that holds pp in other code, and its thread; else -1. */
 int64_t wf_p_cpu(wf_p *pp, int *tid);
-bool  wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
 
 /* ---- The global queue (global.c) ----------------------------------------------- */
 

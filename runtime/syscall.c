@@ -61,7 +61,7 @@ void weft_block_leave(void)
     if (--mp->block_depth > 0)
         return;
     AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
+    wf_compiler_barrier(); /* pairs with the membarrier in retake.c's take */
     bool held = wf_grip_regain(mp);
     mp->gp = mp->blocked;
     mp->blocked = NULL;

@@ -198,7 +198,7 @@ static WF_NOINLINE enum wf_fire wake_foreign(wf_g *gp, wf_ticket t, enum wf_reas
 static bool enter_with_p(wf_m *mp)
 {
     AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in idle.c's take */
+    wf_compiler_barrier(); /* pairs with the membarrier in retake.c's take */
     if (WF_LIKELY(AO_load_acquire(&mp->grip) == WF_GRIP_HELD)) /* pairs with wf_p_lend's release */
         return true;
     bool held = wf_grip_regain(mp);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * grip.pml - the entry check against who takes, borrows or hands on a P: runtime/sched.h, idle.c,
+ * grip.pml - the entry check against who takes, borrows or hands on a P: runtime/sched.h, retake.c,
  * pin.c.
  *
  * Models wf_enter, wf_grip_regain, wf_p_await and wf_leave (two Ms and one P), wf_p_retake (sysmon),
