@@ -44,11 +44,7 @@ static bool arm(wf_m *mp, weft_timer *t, int64_t when)
 {
     t->next = when > 0 ? when : 1; /* long past, but a time */
     t->refs++;
-    when = t->next;
-    int r = wf_timer_add(&mp->pp->timers, &t->timer, when, fire, t, ++t->seq);
-    if (r == 1)
-        wf_timer_wake(when);
-    if (r >= 0)
+    if (wf_timer_start(mp, &t->timer, t->next, fire, t, ++t->seq) == 0)
         return true;
     t->next = 0;
     t->refs--;

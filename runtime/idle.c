@@ -283,18 +283,30 @@ static int64_t earliest_timer(void)
 {
     int64_t when = WEFT_FOREVER;
     for (int i = 0; i < S.procs; i++) {
-        int64_t w = wf_timer_heap_when(&S.ps[i]->timers);
-        if (w < when)
-            when = w;
+        /* Release in wf_timer_start: if it is not coming any more, the heap has it. */
+        int64_t coming = (int64_t)AO_load_acquire(&S.ps[i]->coming);
+        int64_t added = wf_timer_heap_when(&S.ps[i]->timers);
+        if (coming < when)
+            when = coming;
+        if (added < when)
+            when = added;
     }
     return when;
 }
 
-void wf_timer_wake(int64_t when)
+/* The poller must be seen to block, or see the timer: told of before the heap's lock, it needs
+ * no fence of its own. */
+int wf_timer_start(wf_m *mp, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq)
 {
-    wf_fence(); /* the timer is published; pairs with the poller's, before it scans */
-    if (AO_load(&S.poll_state) == WF_POLL_BLOCKED && when < (int64_t)AO_load(&S.poll_until))
+    wf_p *pp = mp->pp;
+    AO_store(&pp->coming, (AO_t)when);
+    int r = wf_timer_add(&pp->timers, t, when, fn, arg, seq);
+    wf_fence_after_rmw(); /* coming, then poll_state; pairs with poll_timeout's fence */
+    if (r == 1 && AO_load(&S.poll_state) == WF_POLL_BLOCKED &&
+        when < (int64_t)AO_load(&S.poll_until))
         wf_netpoll_break();
+    AO_store_release(&pp->coming, WF_TIMER_NONE); /* pairs with earliest_timer */
+    return r < 0 ? r : 0;
 }
 
 /* Under sched.lock.  The poller has come back; with what it may go on: a P, or none. */
@@ -320,7 +332,7 @@ static bool poll_return(wf_m *mp, bool work)
 static int64_t poll_timeout(void)
 {
     AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
-    wf_fence(); /* pairs with wf_timer_wake's */
+    wf_fence(); /* pairs with the heap's lock in wf_timer_start */
     int64_t when = earliest_timer();
     AO_store(&S.poll_until, (AO_t)when);
     if (when == WEFT_FOREVER)

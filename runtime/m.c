@@ -273,6 +273,7 @@ static wf_p *p_new(int id, bool solo)
     pp->id = (unsigned)id;
     wf_runq_init(&pp->runq, solo);
     wf_timer_heap_init(&pp->timers);
+    pp->coming = WF_TIMER_NONE;
     wf_random_seed(&pp->random, (uint64_t)id);
     return pp;
 }

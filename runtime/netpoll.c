@@ -301,13 +301,10 @@ static void arm(wf_m *mp, wf_poll_desc *pd, wf_poll_side *side, int64_t when, wf
 {
     if (side->armed)
         wf_timer_del(&side->timer);
-    int r =
-        wf_timer_add(&mp->pp->timers, &side->timer, when, deadline_fired, side, ++pd->timer_seq);
+    int r = wf_timer_start(mp, &side->timer, when, deadline_fired, side, ++pd->timer_seq);
     side->timer_seq = pd->timer_seq;
     side->armed = when;
-    if (r == 1)
-        wf_timer_wake(when);
-    if (r >= 0)
+    if (r == 0)
         return;
     side->armed = 0;
     AO_store(&pd->deadline[side->mode], WF_PD_PASSED);

@@ -87,6 +87,8 @@ struct wf_p {
     unsigned      io_run;
     uint64_t      next_id, end_id; /* owner: coroutine numbers set aside */
 
+    volatile AO_t coming; /* owner writes: a timer that it is about to add; else WF_TIMER_NONE */
+
     /* Counters: the owner writes, wf_stats reads. */
     volatile AO_t n_started, n_finished, n_lone_yields, n_steals, n_stolen, n_polls, n_poll_events;
 
@@ -334,7 +336,7 @@ void  wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now);
  * So there is always somebody to see an event: BLOCKED itself; or a running P when it
  * runs dry; or, where they all compute, sysmon within 1 ms (10 ms after a calm time).
  * sysmon is awake whenever a P runs: see sysmon.c.  An earlier timer breaks BLOCKED only
- * (wf_timer_wake); only the blocking poll drains the pipe (epoll.c).
+ * (wf_timer_start); only the blocking poll drains the pipe (epoll.c).
  */
 enum wf_poll_state { WF_POLL_ABSENT, WF_POLL_BLOCKED, WF_POLL_DOZING };
 
@@ -352,7 +354,8 @@ void  wf_flush_ring(wf_m *mp);
 /* A P has polled: its batch goes to the ring; the G that runs next decides on wake-ups. */
 void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
 bool  wf_work_anywhere(void); /* in the global queue or a ring */
-void  wf_timer_wake(int64_t when); /* an earlier timer: breaks the blocked poll */
+/* wf_timer_add to mp's heap; an earlier timer breaks the blocked poll.  0 or -ENOMEM. */
+int   wf_timer_start(wf_m *mp, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq);
 
 /* ---- Taking a P from its M: see wf_grip (retake.c) ------------------------------ */
 

@@ -40,12 +40,10 @@ static void timed_out(void *arg, AO_t seq, wf_glist *out)
 static bool arm_timer(wf_m *mp, wf_ticket t, weft_time deadline)
 {
     wf_g *gp = mp->gp;
-    int   r = wf_timer_add(&mp->pp->timers, &gp->timer, deadline, timed_out, gp, t);
+    int   r = wf_timer_start(mp, &gp->timer, deadline, timed_out, gp, t);
     if (r < 0)
         wf_token_fire(gp, t, WF_TIMEOUT);
-    else if (r == 1)
-        wf_timer_wake(deadline);
-    return r >= 0;
+    return r == 0;
 }
 
 static inline void tell(wf_g *gp, wf_what what)

@@ -4,7 +4,7 @@
  *
  * Models wf_go_idle and withdraw; blocked_poll, poll_timeout and poll_return; hand, to a
  * dozing M or to the poller; wf_netpoll_break and drain_pipe with the wake flag;
- * find_polled; run_own_timers and steal_timers; wf_timer_wake; wf_handoff; and of sysmon
+ * find_polled; run_own_timers and steal_timers; wf_timer_start; wf_handoff; and of sysmon
  * poll_for_others, look_at and sleep_for_good with idle.c's watch.  The kernel counts the
  * events that nobody has fetched; time is a number that grows at any moment.  Not
  * modelled: spinning and the steps of a look at the queues (idle.pml), which are one here.
