@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/ring_busy_test.c - what a netpoller that receives by itself must not hold up while its
+ * thread, or the kernel, is in other code: a connection, the end that a close tells, a port.
+ *
+ * The same holds of the other netpoller, so all runs on both (see CMakeLists.txt).
+ */
+#include "net_support.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOG_MOST (20 * WEFT_S) /* far more than anything takes: it was held up for good */
+
+static pair p;
+
+/* ---- Its thread is in other code --------------------------------------------------------- */
+
+static volatile int got_it;
+
+static void note_byte(void *arg)
+{
+    char byte = 0;
+    (void)arg;
+    CHECK_IS(weft_conn_read(p.b, &byte, 1), 1);
+    __atomic_store_n(&got_it, 1, __ATOMIC_SEQ_CST);
+}
+
+static int64_t thread_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * WEFT_S + t.tv_nsec;
+}
+
+/* Not a call of weft's until the byte was read, by somebody else. */
+static void compute(void)
+{
+    for (int64_t end = thread_clock() + HOG_MOST; thread_clock() < end;)
+        if (__atomic_load_n(&got_it, __ATOMIC_SEQ_CST))
+            return;
+}
+
+static void block(void)
+{
+    const struct timespec pause = { .tv_nsec = 50 * WEFT_MS };
+    for (int i = 0; i < HOG_MOST / pause.tv_nsec && !__atomic_load_n(&got_it, __ATOMIC_SEQ_CST);
+         i++)
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
+static void *write_from_outside(void *arg)
+{
+    CHECK_IS(send(*(int *)arg, "!", 1, MSG_NOSIGNAL), 1);
+    return NULL;
+}
+
+static int in_other_code(void *arg)
+{
+    void (*const *other)(void) = arg;
+    for (int i = 0; i < 5; i++) {
+        weft_waitgroup wg = { { 0 } };
+        pthread_t      thread;
+        p = connect_pair();
+        int fd = weft_conn_fd(p.a);
+        __atomic_store_n(&got_it, 0, __ATOMIC_SEQ_CST);
+        spawn(&wg, note_byte, NULL);
+        let_others_park(); /* its receive is with this thread's ring, perhaps not yet submitted */
+        CHECK_IS(pthread_create(&thread, NULL, write_from_outside, &fd), 0);
+        (*other)();
+        CHECK(__atomic_load_n(&got_it, __ATOMIC_SEQ_CST));
+        join(&wg);
+        CHECK_IS(pthread_join(thread, NULL), 0);
+        close_pair(p);
+    }
+    return 0;
+}
+
+Test(ring_busy, a_thread_that_computes_holds_up_nobody, .timeout = 60)
+{
+    static void (*other)(void) = compute;
+    run_on(1, in_other_code, &other);
+    run_on(4, in_other_code, &other);
+}
+
+Test(ring_busy, nor_does_one_that_blocks, .timeout = 60)
+{
+    static void (*other)(void) = block;
+    run_on(1, in_other_code, &other);
+    run_on(4, in_other_code, &other);
+}
+
+/* ---- Close ------------------------------------------------------------------------------ */
+
+static void end_seen(void *arg)
+{
+    char byte = 0;
+    CHECK_IS(weft_conn_read(p.a, &byte, 1), arg ? -ECONNRESET : 0);
+    __atomic_store_n(&got_it, 1, __ATOMIC_SEQ_CST);
+}
+
+static void read_until_closed(void *arg)
+{
+    char byte = 0;
+    (void)arg;
+    CHECK_IS(weft_conn_read(p.b, &byte, 1), -EBADF);
+}
+
+static void close_other_end(void *arg)
+{
+    CHECK_IS(arg ? weft_conn_abort(p.b) : weft_conn_close(p.b), 0);
+}
+
+/* The closer runs on another thread than the one whose ring has the receive, which computes
+ * until the peer has read the end. */
+static int closed_from_elsewhere(void *arg)
+{
+    for (int i = 0; i < 10; i++) {
+        weft_waitgroup wg = { { 0 } };
+        p = connect_pair();
+        __atomic_store_n(&got_it, 0, __ATOMIC_SEQ_CST);
+        spawn(&wg, read_until_closed, NULL);
+        spawn(&wg, end_seen, arg);
+        let_others_park();
+        spawn(&wg, close_other_end, arg);
+        compute();
+        CHECK(__atomic_load_n(&got_it, __ATOMIC_SEQ_CST));
+        join(&wg);
+        CHECK_IS(weft_conn_close(p.a), 0);
+    }
+    return 0;
+}
+
+Test(ring_busy, the_peer_reads_the_end_though_the_thread_computes, .timeout = 60)
+{
+    run_on(2, closed_from_elsewhere, NULL);
+    run_on(2, closed_from_elsewhere, "abort");
+}
+
+static weft_listener listening;
+static char          listening_at[WEFT_ADDR_MAX];
+
+static void accept_until_closed(void *arg)
+{
+    weft_conn c;
+    (void)arg;
+    CHECK_IS(weft_listener_accept(listening, &c), -EBADF);
+}
+
+static void listen_again(void *arg)
+{
+    weft_listener next;
+    (void)arg;
+    CHECK_IS(weft_listener_close(listening), 0);
+    CHECK_IS(weft_listen(&next, "tcp", listening_at), 0);
+    __atomic_store_n(&got_it, 1, __ATOMIC_SEQ_CST);
+    CHECK_IS(weft_listener_close(next), 0);
+}
+
+/* The same of a listener, and with its close the port is free at once. */
+static int listener_closed_from_elsewhere(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        weft_waitgroup wg = { { 0 } };
+        listening = listen_loopback(listening_at);
+        __atomic_store_n(&got_it, 0, __ATOMIC_SEQ_CST);
+        spawn(&wg, accept_until_closed, NULL);
+        let_others_park();
+        spawn(&wg, listen_again, NULL);
+        compute();
+        CHECK(__atomic_load_n(&got_it, __ATOMIC_SEQ_CST));
+        join(&wg);
+    }
+    return 0;
+}
+
+Test(ring_busy, a_port_is_free_though_the_thread_that_accepts_computes, .timeout = 60)
+{
+    run_on(2, listener_closed_from_elsewhere, NULL);
+}
+
+/* A kernel that works on a request lets go of the socket some time after it has told of the
+ * request's end: a duplicate holds it here, for longer. */
+static int listener_held_by_the_kernel(void *arg)
+{
+    weft_waitgroup wg = { { 0 } };
+    int            number = dup(0), is_listener = 0; /* the one that a descriptor gets next */
+    socklen_t      len = sizeof is_listener;
+    (void)arg;
+    CHECK_IS(close(number), 0);
+    listening = listen_loopback(listening_at);
+    CHECK_IS(getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &is_listener, &len), 0);
+    CHECK_IS(is_listener, 1);
+    int held = dup(number);
+    spawn(&wg, accept_until_closed, NULL);
+    let_others_park();
+    listen_again(NULL);
+    join(&wg);
+    return close(held);
+}
+
+Test(ring_busy, a_port_is_free_though_the_kernel_is_not_through_with_it)
+{
+    const char *netpoll = getenv("WEFT_NETPOLL");
+    if (!netpoll || strcmp(netpoll, "io_uring") != 0)
+        cr_skip_test("epoll's kernel holds nothing");
+    run_on(1, listener_held_by_the_kernel, NULL);
+}
