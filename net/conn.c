@@ -11,6 +11,7 @@
 #include "runtime/sys.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <weft/net.h>
 
@@ -18,17 +19,31 @@ enum { WINDOW = 16 }; /* elements copied when a vector is resumed within one */
 
 /* ---- Reading ------------------------------------------------------------------------- */
 
-ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
+/*
+ * At an urgent mark TCP answers -EAGAIN, whatever lies behind it, while the thread has a signal
+ * to take or a ring's completions to see to; and no edge tells of what was there before.
+ */
+static bool refused_at_mark(wf_fd *f)
 {
-    wf_fd *f = op->f;
-    if (f->ringed)
-        return wf_ringed_receive(op, buf, n);
+    return WF_UNLIKELY(AO_int_load(&f->pd->news) >= WF_POLL_URGENT) && f->type == WF_FD_TCP &&
+           wf_fd_ready(f, POLLIN);
+}
+
+ssize_t wf_conn_receive_now(wf_fd *f, void *buf, size_t n)
+{
     ssize_t r = WF_UNLIKELY(f->type == WF_FD_FILE) ? wf_sys_read(f->lock.fd, buf, n)
                                                    : wf_sys_recv(f->lock.fd, buf, n, 0);
+    if (r == -EAGAIN && refused_at_mark(f))
+        return -EINTR;
     if (r == 0)
         f->eof = true;
     wf_poll_note_read(f->pd, wf_sys_asked(n), r);
     return r;
+}
+
+ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n)
+{
+    return op->f->ringed ? wf_ringed_receive(op, buf, n) : wf_conn_receive_now(op->f, buf, n);
 }
 
 int wf_conn_begin_read(wf_op *op, const char *call, uint64_t id, size_t n)

@@ -7,6 +7,8 @@
 
 /* One attempt, by the owner of the turn to read; tells the poller how it went. */
 ssize_t wf_conn_receive(wf_op *op, void *buf, size_t n);
+/* The same of a descriptor for which no ring has anything: asks the system. */
+ssize_t wf_conn_receive_now(wf_fd *f, void *buf, size_t n);
 
 /* Begins a read of n bytes: ends the caller's borrow on the connection, takes the turn
  * (but for n = 0, which has nothing to wait for).  As wf_op_begin_turn. */

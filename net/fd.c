@@ -17,6 +17,7 @@
 #include "runtime/sys.h"
 #include "runtime/uring.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,6 +371,12 @@ int wf_op_check(wf_op *op)
 {
     int r = prepare(op);
     return r < 0 ? r : 0;
+}
+
+bool wf_fd_ready(wf_fd *f, short events)
+{
+    struct pollfd p = { .fd = f->lock.fd, .events = events };
+    return wf_sys_poll(&p) > 0 && p.revents & events;
 }
 
 ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg)

@@ -93,6 +93,9 @@ typedef ssize_t (*wf_op_try)(wf_op *op, void *arg);
 /* Would an attempt be allowed?  0, -ETIMEDOUT, -ECANCELED, -EBADF. */
 int wf_op_check(wf_op *op);
 
+/* Asks the system whether one of `events` (of poll) is there now. */
+bool wf_fd_ready(wf_fd *f, short events);
+
 /* Tries until it is answered otherwise than by -EINTR and -EAGAIN; parks in between.
  * -ETIMEDOUT, -ECANCELED, -EBADF.  The caller holds the turn.  [parks] */
 ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg);

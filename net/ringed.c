@@ -6,10 +6,13 @@
  */
 #include "ringed.h"
 
+#include "conn.h"
+
 #include "runtime/sys.h"
 #include "runtime/uring.h"
 #include "runtime/wait.h"
 
+#include <poll.h>
 #include <string.h>
 
 #define SEND_MOST ((size_t)64 << 10)
@@ -63,18 +66,24 @@ static int wait_for_more(wf_op *op, enum wf_uring_what what)
     return r < 0 ? r : -EAGAIN;
 }
 
+/* Bytes were left that the request has not brought: perhaps not yet, or it has stopped. */
+static ssize_t look(wf_op *op)
+{
+    int r = wf_fd_ready(op->f, POLLPRI) ? wf_ringed_leave(op) : 0;
+    return r < 0 ? r : -EAGAIN;
+}
+
 ssize_t wf_ringed_receive(wf_op *op, void *buf, size_t n)
 {
     wf_fd  *f = op->f;
     ssize_t r = take_bytes(f->pd, buf, n);
+    if (WF_UNLIKELY(r == WF_INBOX_LOOK))
+        return look(op);
     if (r != WF_INBOX_ASK)
         return r;
     if (AO_int_load(&f->pd->watch) == WF_WATCH_ALL)
         f->pd->short_rule = true; /* it has left: from here on edges tell of all that comes */
-    r = wf_sys_recv(f->lock.fd, buf, n, 0);
-    if (r == 0)
-        f->eof = true;
-    wf_poll_note_read(f->pd, wf_sys_asked(n), r);
+    r = wf_conn_receive_now(f, buf, n);
     return r == -EAGAIN ? wait_for_more(op, WF_URING_RECEIVE) : r;
 }
 

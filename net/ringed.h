@@ -12,6 +12,11 @@
  * connection leaves the rings, for good, when its descriptor is asked for (weft_conn_fd) or it
  * is waited for (weft_conn_wait); from then on it is epoll's.  What had come by then only weft's
  * own calls can give out, and until they have those two answer -EBUSY.
+ *
+ * It leaves too where it stands at a byte of urgent data.  There the kernel refuses a receive
+ * while another completion waits for the thread (conn.c), and a multishot receive does not look
+ * again before the next segment.  With each buffer the kernel says whether more is there; a
+ * reader that was told so and finds nothing asks the system whether it stands at a mark.
  */
 #ifndef WF_RINGED_H
 #define WF_RINGED_H

@@ -32,7 +32,7 @@ struct over {
 static void ended(wf_uring *u, wf_poll_desc *pd, int res, enum wf_uring_what what)
 {
     pd->inbox.ring = NULL;
-    pd->inbox.ending = false;
+    pd->inbox.ending = pd->inbox.more = false;
     switch (-res) {
     case ENOBUFS:
         if (what == WF_URING_RECEIVE && pd->inbox.count < INBOX_MOST)
@@ -174,6 +174,7 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
     if (wf_ring_key(pd) ==
         (data & ~(uint64_t)WF_KIND_MASK)) { /* else of one that was closed since */
         kept = (b || fd >= 0) && keep(pd, b, fd);
+        pd->inbox.more = b && cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
         if (last)
             ended(u, pd, cqe->res, what);
         end_early(u, pd, data, over);

@@ -52,12 +52,15 @@ typedef struct wf_inbox {
     unsigned      count;       /* buffers or descriptors */
     int           error;       /* a negative errno to be told once, after the buffers */
     bool          by_ring, ending;
+    bool          more;   /* of a connection: the kernel said so, and has brought no more */
     unsigned char strays; /* completions in a row that came while the ring's M slept */
     unsigned char what;   /* enum wf_uring_what: of the request; fixed while one is out */
 } wf_inbox;
 
-/* The answer where there is nothing but to ask the system. */
-#define WF_INBOX_ASK (-(ssize_t)EXDEV)
+/* The answer where there is nothing but to ask the system; and where a request is out that may
+ * have stopped (ringed.h). */
+#define WF_INBOX_ASK  (-(ssize_t)EXDEV)
+#define WF_INBOX_LOOK (-(ssize_t)EXFULL)
 
 static inline void wf_inbox_reset(wf_inbox *in, bool by_ring)
 {
@@ -94,12 +97,15 @@ static inline wf_buffer *wf_inbox_take(wf_inbox *in)
     return b;
 }
 
-/* Of an empty inbox: WF_INBOX_ASK, -EAGAIN (a request is out), or the error, told once. */
+/* Of an empty inbox: WF_INBOX_ASK, -EAGAIN (a request is out), WF_INBOX_LOOK or the error, both
+ * told once. */
 static inline ssize_t wf_inbox_nothing(wf_inbox *in)
 {
-    int error = in->error;
+    int  error = in->error;
+    bool more = in->more;
     in->error = 0;
-    return error ? error : in->ring ? -EAGAIN : WF_INBOX_ASK;
+    in->more = false;
+    return error ? error : !in->ring ? WF_INBOX_ASK : more ? WF_INBOX_LOOK : -EAGAIN;
 }
 
 #endif

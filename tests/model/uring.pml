@@ -12,6 +12,10 @@
  * it has ended.  Submitted is what the reader's M submits when it parks; or, where the M is in
  * other code (HOG), sysmon.
  *
+ * With MARK the kernel stops before that byte, which stands behind an urgent mark, as if there were
+ * nothing; and goes on once another comes.  It says of each byte whether more is there, and a reader
+ * that was told so and finds nothing looks whether it is at the mark, and leaves if so.
+ *
  * Bounds: one reader, CHUNKS bytes, one end, at most MOST bytes in the inbox before the receive is
  * ended, one leave or none (LEAVES).
  * Properties: every byte is read once and in order, then the end; the reader never stays parked;
@@ -22,6 +26,8 @@
  * run: hog      -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG
  * run: gives_up -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DGIVES_UP
  * run: leaves   -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES
+ * run: mark     -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2
+ * run: mark_leaves -DCHUNKS=2 -DBUFS=2 -DMOST=2 -DMARK=1 -DLEAVES
  * fault: FAULT_tells_first   | the side is told before the bytes lie in the inbox
  * fault: FAULT_last_untold -DCHUNKS=3 -DBUFS=1 -DMOST=3 | the last completion tells nobody
  * fault: FAULT_forgets_late  | the reader forgets READY after it looked into the inbox
@@ -30,6 +36,8 @@
  * fault: FAULT_no_sysmon -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG | nobody submits for an M in other code
  * fault: FAULT_asks_though_armed -DCHUNKS=4 -DBUFS=4 -DMOST=4 | the reader receives beside its ring
  * fault: FAULT_leaves_armed -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | leaving does not end the receive
+ * fault: FAULT_looks_not -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | the reader parks though more was said
+ * fault: FAULT_stays -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | it sees the mark, and does not leave
  * fault: FAULT_arms_after -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | a reader arms though it has left
  */
 #define NONE  0
@@ -37,15 +45,17 @@
 #define WAIT  2
 #define PARK  3
 
+#define LOOK 4
 #define LAST 100 /* a completion that is the request's last, and brings nothing */
 
 byte rg = NONE;
 bool woken;
 byte sent, taken;   /* bytes the peer sent; that left the socket, in order */
 bool at_end;
-chan cq = [CHUNKS + 4] of { byte };      /* completions: the number of a byte, or LAST */
+chan cq = [CHUNKS + 4] of { byte, bool }; /* completions: the number of a byte or LAST; more */
 chan inbox = [CHUNKS + 1] of { byte };   /* under the lock */
 bool ring;          /* under the lock: a request is out */
+bool more;          /* under the lock: the last completion said so */
 bool by_ring = true, left_it;
 bool queued, armed, cancelled; /* the request: in the M's queue; the kernel's; to be ended */
 byte free = BUFS;
@@ -62,10 +72,25 @@ inline fire(gp)
     fi
 }
 
+/* Does a receive find something? */
+#ifdef MARK
+bool blind; /* it has stopped before the mark, which lies in the past of what it said */
+#define READABLE (taken < sent && !blind)
+#else
+#define READABLE (taken < sent)
+#endif
+
 active proctype Peer()
 {
     do
-    :: sent < CHUNKS -> atomic { sent++; edge = left_it }
+    :: sent < CHUNKS ->
+       atomic {
+           sent++;
+           edge = left_it;
+#ifdef MARK
+           blind = false
+#endif
+       }
     :: else -> break
     od;
     atomic { at_end = true; edge = left_it }
@@ -75,15 +100,21 @@ active proctype Peer()
 active proctype Kernel()
 {
     do
-    :: atomic { armed && cancelled -> armed = false; cancelled = false; cq ! LAST }
-    :: atomic { armed && !cancelled && taken < sent && free > 0 ->
+    :: atomic { armed && cancelled -> armed = false; cancelled = false; cq ! LAST, false }
+    :: atomic { armed && !cancelled && READABLE && free > 0 ->
            assert(!left_it);
            free--;
-           cq ! taken;
+           cq ! taken, (taken + 1 < sent);
+#ifdef MARK
+           if
+           :: taken + 1 == MARK && MARK < sent -> blind = true
+           :: true
+           fi;
+#endif
            taken++
        }
-    :: atomic { armed && !cancelled && taken < sent && free == 0 -> armed = false; cq ! LAST }
-    :: atomic { armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST }
+    :: atomic { armed && !cancelled && READABLE && free == 0 -> armed = false; cq ! LAST, false }
+    :: atomic { armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST, false }
     :: atomic { done && !armed && !queued -> break }
     od
 }
@@ -92,8 +123,9 @@ active proctype Kernel()
 active proctype Taker()
 {
     byte c, gp;
+    bool m;
     do
-    :: cq ? c ->
+    :: cq ? c, m ->
 #ifdef FAULT_tells_first
        atomic { fire(gp) };
 #endif
@@ -111,6 +143,7 @@ active proctype Taker()
            :: len(inbox) >= MOST && ring && armed -> cancelled = true
            :: else
            fi;
+           more = m && c != LAST;
 #ifndef FAULT_tells_first
 #ifdef FAULT_last_untold
            if
@@ -122,6 +155,7 @@ active proctype Taker()
 #endif
 #endif
            c = 0;
+           m = false;
            gp = 0
        }
     :: atomic { edge -> edge = false; fire(gp); gp = 0 }
@@ -181,9 +215,33 @@ inline wait_for_news(r)
     fi
 }
 
+/* wf_ringed_leave */
+inline leave(was)
+{
+    atomic { edge = true }; /* registered with epoll: it tells of what is there already */
+    atomic { was = by_ring; by_ring = false };
+#ifndef FAULT_leaves_armed
+    if
+    :: was ->
+       submit();
+       atomic {
+           if
+           :: armed -> cancelled = true
+           :: else
+           fi
+       }
+    :: else
+    fi;
+#endif
+    atomic { left_it = left_it || was; edge = true; was = false }
+}
+
 active proctype Reader()
 {
     byte r, c;
+#ifdef MARK
+    bool was;
+#endif
     do
     :: true ->
 #ifndef FAULT_forgets_late
@@ -192,7 +250,7 @@ active proctype Reader()
        atomic { /* take_bytes, under the lock */
            if
            :: nempty(inbox) -> inbox ? c; assert(c == got); got++; free++; r = 3
-           :: empty(inbox) && ring -> r = 1
+           :: empty(inbox) && ring -> r = (more -> LOOK : 1); more = false
            :: empty(inbox) && !ring -> r = 0
            fi;
 #ifdef FAULT_asks_though_armed
@@ -209,6 +267,22 @@ active proctype Reader()
        if
        :: r == 3 -> skip
        :: r == 1 -> wait_for_news(r)
+       :: r == LOOK ->
+#if defined(MARK) && !defined(FAULT_looks_not)
+          atomic { /* poll */
+              if
+              :: taken == MARK && MARK < sent -> r = 5
+              :: else
+              fi
+          };
+#ifndef FAULT_stays
+          if
+          :: r == 5 -> leave(was)
+          :: else
+          fi;
+#endif
+#endif
+          wait_for_news(r)
        :: r == 0 ->
           atomic { /* recv */
               if
@@ -252,17 +326,7 @@ active proctype Sysmon()
 /* Somebody asks for the descriptor. */
 active proctype Leaver()
 {
-    atomic { edge = true }; /* registered with epoll: it tells of what is there already */
-    atomic { by_ring = false };
-#ifndef FAULT_leaves_armed
-    submit();
-    atomic {
-        if
-        :: armed -> cancelled = true
-        :: else
-        fi
-    };
-#endif
-    atomic { left_it = true; edge = true }
+    bool was;
+    leave(was)
 }
 #endif

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef WEFT_FAULTS
@@ -395,6 +396,40 @@ static int dial_and_wait(void *arg)
 Test(net_fault, a_dial_that_waited_leaves_no_deadline)
 {
     run_with(not_yet, dial_and_wait, NULL);
+}
+
+/* ---- An urgent mark -------------------------------------------------------------------- */
+
+static long refuse_once(const char *call, int fd)
+{
+    (void)fd;
+    return strcmp(call, "recv") == 0 && AO_compare_and_swap_full(&countdown, 1, 0) ? -EAGAIN : 0;
+}
+
+static int read_past_mark(void *arg)
+{
+    char text[8] = { 0 };
+    pair p = connect_pair();
+    int  fd = weft_conn_fd(p.a);
+    (void)arg;
+    CHECK(weft_conn_fd(p.b) >= 0);
+    CHECK_IS(send(fd, "ab", 2, MSG_NOSIGNAL), 2);
+    CHECK_IS(send(fd, "X", 1, MSG_NOSIGNAL | MSG_OOB), 1);
+    CHECK_IS(send(fd, "cd", 2, MSG_NOSIGNAL), 2);
+    CHECK_IS(weft_sleep(WEFT_MS), 0); /* no edge is left: the P ran dry and was told of all */
+    CHECK_IS(weft_conn_read(p.b, text, 4), 2);
+    CHECK_IS(weft_conn_set_deadline(p.b, weft_after(PATIENCE)), 0);
+    AO_store(&countdown, 1); /* as it is where a signal came just then */
+    CHECK_IS(weft_conn_read(p.b, text + 2, 4), 2);
+    CHECK_IS(AO_load(&countdown), 0);
+    CHECK_IS(strcmp(text, "abcd"), 0);
+    close_pair(p);
+    return 0;
+}
+
+Test(net_fault, a_read_that_is_refused_at_an_urgent_mark_asks_again, .timeout = 60)
+{
+    run_with(refuse_once, read_past_mark, NULL);
 }
 
 #else
