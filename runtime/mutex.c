@@ -6,6 +6,9 @@
  *   LOCKED   somebody holds it
  *   WAITERS  some wait in the lot; set and cleared under the bucket's lock
  *   WOKEN    one of them was woken and has not yet tried: no need to wake another
+ *   above    who holds it, for people (who.h): comes with LOCKED and goes with it, so that
+ *            nobody is ever said to hold what it does not; one that it was handed to says so
+ *            when it runs
  *
  *   from              to                by (each one CAS, full; pairs with each other)
  *   0 (-, W, k)       LOCKED            lock, trylock: whoever comes; the woken one clears k
@@ -28,50 +31,50 @@
 #define LOCKED  ((AO_t)1)
 #define WAITERS ((AO_t)2)
 #define WOKEN   ((AO_t)4)
+#define FLAGS   ((AO_t)7)
+
+_Static_assert(WF_WHO_BITS + 3 <= 8 * sizeof(AO_t), "who holds it fits above the flags");
 
 #define STARVING_NS (1 * WEFT_MS)
 
-enum { PAUSES_FIRST = 16, PAUSES_LAST = 64 };
+enum { PAUSES_FIRST = 16, PAUSES_LAST = 64, WOKEN_FIRST = 64, WOKEN_LAST = 256 };
 
 static volatile AO_t *word_of(weft_mutex *m)
 {
     return (volatile AO_t *)&m->opaque[0];
 }
 
-/* Who holds it, for people (who.h): written by the holder alone, and cleared before it lets
- * go, so that nobody is ever said to hold what it does not. */
-static inline void taken(weft_mutex *m, const void *caller)
+/* What the word is for the caller of a call that locks. */
+static inline AO_t held_by(const void *caller)
 {
-    m->opaque[1] = wf_who(caller);
-}
-
-static inline void let_go(weft_mutex *m)
-{
-    m->opaque[1] = 0;
+    return (AO_t)wf_who(caller) << 3 | LOCKED;
 }
 
 void wf_mutex_look(const weft_mutex *copy, wf_look *out)
 {
-    out->held = (copy->opaque[0] & LOCKED) != 0 && copy->opaque[1] != 0;
-    out->holder = copy->opaque[1];
+    out->holder = copy->opaque[0] >> 3;
+    out->held = out->holder != 0;
 }
 
 /* ---- Locking ------------------------------------------------------------------------ */
 
-static inline bool try_lock(volatile AO_t *word, AO_t clear)
+static inline bool try_lock(volatile AO_t *word, AO_t held, AO_t clear)
 {
     AO_t w = AO_load(word);
-    return !(w & LOCKED) && AO_compare_and_swap_full(word, w, (w | LOCKED) & ~clear);
+    return !(w & LOCKED) && AO_compare_and_swap_full(word, w, (w & ~clear) | held);
 }
 
 /* The holder may run on another P and be done at once.  Each look takes the line from it,
- * which costs it more than these pauses: so they are few, and ever longer apart. */
-static bool try_for_a_moment(volatile AO_t *word)
+ * which costs it more than these pauses: so they are few, and ever longer apart.  One that was
+ * woken and passed by a newcomer looks longer: if it waits again the next unlock has to wake
+ * it again.  But not while others could run here. */
+static bool try_for_a_moment(wf_m *mp, volatile AO_t *word, AO_t held, AO_t clear)
 {
-    if (wf_the_sched.procs == 1)
-        return try_lock(word, 0);
-    for (int pauses = PAUSES_FIRST; pauses <= PAUSES_LAST; pauses *= 2) {
-        if (try_lock(word, 0))
+    if (wf_the_sched.procs == 1 || (clear && wf_runq_len(&mp->pp->runq) > 0))
+        return try_lock(word, held, clear);
+    int last = clear ? WOKEN_LAST : PAUSES_LAST;
+    for (int pauses = clear ? WOKEN_FIRST : PAUSES_FIRST; pauses <= last; pauses *= 2) {
+        if (try_lock(word, held, clear))
             return true;
         for (int i = 0; i < pauses; i++)
             wf_cpu_relax();
@@ -121,14 +124,21 @@ static int give_up(wf_g *gp, volatile AO_t *word, enum wf_reason why)
 
 enum how { CANCELLABLE, THROUGH_CANCELLATION };
 
-static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum how how)
+/* It was handed to the caller, under another's hands. */
+static void say_who(volatile AO_t *word, AO_t held)
+{
+    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w | held);)
+        w = AO_load(word);
+}
+
+static int lock_slow(wf_m **mp, volatile AO_t *word, AO_t held, weft_time deadline, enum how how)
 {
     wf_g *gp = (*mp)->gp;
     AO_t  clear = 0; /* WOKEN, once this one was woken */
-    if (try_for_a_moment(word))
+    if (try_for_a_moment(*mp, word, held, 0))
         return 0;
     int64_t since = wf_now();
-    while (!try_lock(word, clear)) {
+    while (!try_lock(word, held, clear)) {
         wf_ticket  t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
         wf_bucket *b = wf_lot_lock((const void *)word);
         if (!announce(word, clear)) {
@@ -142,48 +152,48 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, weft_time deadline, enum ho
                         deadline, WF_FOR_MUTEX);
         if (why != WF_EVENT)
             return give_up(gp, word, why);
-        if (gp->granted)
+        if (gp->granted) {
+            say_who(word, held);
             return 0;
+        }
         clear = WOKEN;
+        if (try_for_a_moment(*mp, word, held, clear))
+            return 0;
     }
     return 0;
 }
 
-static WF_NOINLINE void lock_contended(volatile AO_t *word)
+static WF_NOINLINE void lock_contended(volatile AO_t *word, AO_t held)
 {
     wf_m *mp = wf_enter("weft_mutex_lock");
-    (void)lock_slow(&mp, word, WEFT_FOREVER, THROUGH_CANCELLATION);
+    (void)lock_slow(&mp, word, held, WEFT_FOREVER, THROUGH_CANCELLATION);
     wf_leave(mp);
 }
 
 void weft_mutex_lock(weft_mutex *m)
 {
     wf_expect_coroutine("weft_mutex_lock");
-    if (WF_UNLIKELY(!try_lock(word_of(m), 0)))
-        lock_contended(word_of(m));
-    taken(m, WF_CALLER);
+    AO_t held = held_by(WF_CALLER);
+    if (WF_UNLIKELY(!try_lock(word_of(m), held, 0)))
+        lock_contended(word_of(m), held);
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
     wf_expect_coroutine("weft_mutex_trylock");
-    bool got = try_lock(word_of(m), 0);
-    if (got)
-        taken(m, WF_CALLER);
-    return got;
+    return try_lock(word_of(m), held_by(WF_CALLER), 0);
 }
 
 int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
 {
     wf_m *mp = wf_enter("weft_mutex_lock_until");
+    AO_t  held = held_by(WF_CALLER);
     int   r = 0;
     if (wf_g_cancelled(mp->gp))
         r = -ECANCELED;
-    else if (!try_lock(word_of(m), 0))
-        r = lock_slow(&mp, word_of(m), deadline, CANCELLABLE);
+    else if (!try_lock(word_of(m), held, 0))
+        r = lock_slow(&mp, word_of(m), held, deadline, CANCELLABLE);
     wf_leave(mp);
-    if (r == 0)
-        taken(m, WF_CALLER);
     return r;
 }
 
@@ -220,7 +230,7 @@ static inline bool try_unlock(volatile AO_t *word)
 {
     AO_t w = AO_load(word);
     return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS &&
-           AO_compare_and_swap_full(word, w, w & ~LOCKED);
+           AO_compare_and_swap_full(word, w, w & FLAGS & ~LOCKED);
 }
 
 static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
@@ -233,7 +243,7 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
             wake_oldest(mp, word);
             return;
         }
-        if (AO_compare_and_swap_full(word, w, w & ~LOCKED))
+        if (AO_compare_and_swap_full(word, w, w & FLAGS & ~LOCKED))
             return;
     }
 }
@@ -248,7 +258,6 @@ static WF_NOINLINE void unlock_contended(volatile AO_t *word)
 void weft_mutex_unlock(weft_mutex *m)
 {
     wf_expect_coroutine("weft_mutex_unlock");
-    let_go(m);
     if (WF_UNLIKELY(!try_unlock(word_of(m))))
         unlock_contended(word_of(m));
 }
@@ -279,7 +288,6 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     wf_lot_add(b, gp, c, t);
     AO_store_release(waiting_of(c), 1); /* pairs with the load in wake */
     wf_lot_unlock(b);
-    let_go(m);
     unlock_slow(mp, word_of(m), "weft_cond_wait");
     enum wf_reason why = wf_wait(&mp, t, deadline, wf_for(WF_FOR_CONDITION, c));
     if (why != WF_EVENT) {
@@ -287,10 +295,10 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
         AO_store_release(waiting_of(c), wf_lot_first(b, c) != NULL);
         wf_lot_unlock(b);
     }
-    if (!try_lock(word_of(m), 0))
-        (void)lock_slow(&mp, word_of(m), WEFT_FOREVER, THROUGH_CANCELLATION);
+    AO_t held = held_by(WF_CALLER);
+    if (!try_lock(word_of(m), held, 0))
+        (void)lock_slow(&mp, word_of(m), held, WEFT_FOREVER, THROUGH_CANCELLATION);
     wf_leave(mp);
-    taken(m, WF_CALLER);
     return wf_reason_error(why);
 }
 

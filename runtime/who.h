@@ -5,13 +5,14 @@
  * A look-up of the current G would cost a lock what the lock itself costs.  So the word
  * has the page of the caller's stack, by which its coroutine is found (snapshot.c), and
  * as many low bits of the return address as fit, which name one call in all likelihood.
+ * Three bits are left over, for the lock's own flags where it is one word (mutex.c).
  */
 #ifndef WF_WHO_H
 #define WF_WHO_H
 
 #include "base.h"
 
-enum { WF_WHO_PAGE_SHIFT = 12, WF_WHO_CALL_BITS = 29 };
+enum { WF_WHO_BITS = 61, WF_WHO_PAGE_SHIFT = 12, WF_WHO_CALL_BITS = 25 };
 
 #define WF_WHO_CALL_MASK (((uint64_t)1 << WF_WHO_CALL_BITS) - 1)
 
