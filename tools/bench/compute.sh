@@ -50,6 +50,7 @@ run_compute() # ROW
         done
         case $1 in
             parked) measure_floor guard_touch ;;
+            mutex) measure_floor cas_pair ;;
             wake) measure_floor futex_busy ;;
         esac
     done

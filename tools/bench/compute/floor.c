@@ -3,8 +3,8 @@
  * tools/bench/compute/floor.c - what the machine itself charges.
  *
  * Owns the raw floors that the rows stand beside in one run: a bare fcontext
- * switch and a stack's guard and first touch; floor_futex.c has the waking of a
- * thread.  Must use nothing of weft: these are what any runtime here pays.
+ * switch, a stack's guard and first touch, the locked operations of a lock;
+ * floor_futex.c has the waking of a thread.  Must use nothing of weft: these are what any runtime here pays.
  */
 #include "floor.h"
 
@@ -176,6 +176,25 @@ static void row_guard_touch(const bench_args *a)
     munmap(slots, (size_t)n * SLOT);
 }
 
+/* ---- what no lock that others may hold can do without ---------------------- */
+
+static void row_cas_pair(const bench_args *a)
+{
+    static _Alignas(64) volatile long word;
+    long    n = 20000000 / a->scale, guarded = 0;
+    int64_t t0 = bench_now();
+
+    for (long i = 0; i < n; i++) {
+        long is_free = 0, held = 1;
+        guarded += __atomic_compare_exchange_n(&word, &is_free, 1, 0, __ATOMIC_ACQUIRE,
+                                               __ATOMIC_RELAXED);
+        __atomic_compare_exchange_n(&word, &held, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    }
+    t0 = bench_now() - t0;
+    bench_expect("the count under the lock", guarded, n);
+    bench_print("cas_pair", (double)t0 / (double)n, "ns");
+}
+
 /* ---- fib(38) without any runtime ------------------------------------------ */
 
 static long fib_sequential(int n)
@@ -210,6 +229,7 @@ static const bench_row rows[] = {
     { "futex_wake", row_futex_wake },
     { "futex_busy", row_futex_busy },
     { "guard_touch", row_guard_touch },
+    { "cas_pair", row_cas_pair },
     { "fib38_alone", row_fib38 },
 };
 
