@@ -53,7 +53,7 @@ static wf_fd *slot_make(unsigned index)
         if (!made)
             return NULL;
         memset(made, 0, CHUNK * sizeof(wf_fd)); /* all closed */
-        if (!AO_compare_and_swap_full(at, 0, (AO_t)made))
+        if (!AO_compare_and_swap_full(at, 0, (AO_t)made)) /* pairs with slot_at */
             free(made); /* another thread was first */
     }
     return slot_at(index);

@@ -81,7 +81,7 @@ int wf_scarce_wait(wf_scarce *s, wf_op *op)
 void wf_scarce_end(wf_scarce *s)
 {
     if (s->pause_ns)
-        AO_fetch_and_add_full(&scarce.n_waiting, (AO_t)-1);
+        AO_fetch_and_add(&scarce.n_waiting, (AO_t)-1);
 }
 
 void wf_scarce_eased(wf_m *mp)

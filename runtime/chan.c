@@ -138,7 +138,7 @@ void wf_chan_init(weft_chan *c, size_t elem_size, size_t capacity)
 
 weft_chan *weft_chan_ref(weft_chan *c)
 {
-    if ((intptr_t)AO_fetch_and_add_full(&c->refs, 1) <= 0)
+    if ((intptr_t)AO_fetch_and_add(&c->refs, 1) <= 0) /* the caller has one: needs no order */
         wf_die("weft_chan_ref: the channel had no reference left");
     return c;
 }
@@ -147,6 +147,7 @@ void weft_chan_unref(weft_chan *c)
 {
     if (!c)
         return;
+    /* full: pairs with itself; the last sees what the others did */
     intptr_t was = (intptr_t)AO_fetch_and_add_full(&c->refs, (AO_t)-1);
     if (was <= 0)
         wf_die("weft_chan_unref: the channel had no reference left");

@@ -187,7 +187,7 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
     if (fd >= 0 && !kept)
         wf_sys_close(fd);
     if (last)
-        AO_fetch_and_add_full(&u->out, (AO_t)-1); /* looked at by the stop (uring.c) */
+        AO_fetch_and_add_full(&u->out, (AO_t)-1); /* pairs with all_told in uring.c */
 }
 
 /* After the token is fired s may be gone. */

@@ -254,7 +254,7 @@ static void cool_batch(wf_g *batch)
         stacks[n++] = &gp->stack;
     }
     wf_stack_cool(stacks, n);
-    AO_fetch_and_add_full(&gpool.n_warm, (AO_t)-n);
+    AO_fetch_and_add(&gpool.n_warm, (AO_t)-n);
 }
 
 static void trim_class(struct free_class *fc)
@@ -329,7 +329,7 @@ static void make_context(wf_g *gp, size_t size)
     wf_context_default_fp(gp->fctx);
     if (gp->stack.cold) {
         gp->stack.cold = 0;
-        AO_fetch_and_add_full(&gpool.n_warm, 1);
+        AO_fetch_and_add(&gpool.n_warm, 1);
     }
 }
 
@@ -358,7 +358,7 @@ static inline void set_alive(wf_g *gp)
 
 static WF_NOINLINE void id_batch(wf_p *pp)
 {
-    pp->next_id = 1 + AO_fetch_and_add_full(&gpool.next_id, ID_BATCH);
+    pp->next_id = 1 + AO_fetch_and_add(&gpool.next_id, ID_BATCH);
     pp->end_id = pp->next_id + ID_BATCH;
 }
 
@@ -438,12 +438,12 @@ int wf_start_foreign(const struct wf_start *s)
         r = take_named(s, &gp);
     if (gp) {
         prepare(gp, s);
-        gp->id = 1 + AO_fetch_and_add_full(&gpool.next_id, 1);
+        gp->id = 1 + AO_fetch_and_add(&gpool.next_id, 1);
         set_alive(gp);
         wf_ready_anywhere(gp);
     } else {
         r = r ? r : -ENOMEM;
-        AO_fetch_and_add_full(&wf_the_sched.n_finished, 1);
+        AO_fetch_and_add_full(&wf_the_sched.n_finished, 1); /* pairs with wf_live's */
         wf_live_changed();
     }
     wf_sched_release();

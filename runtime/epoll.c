@@ -92,7 +92,7 @@ int wf_netpoll_open(wf_poll_desc *pd, enum wf_watch watch)
 {
     int r = wf_netpoll_watch(pd, watch);
     if (r == 0)
-        AO_fetch_and_add_full(&np.used, 1);
+        AO_fetch_and_add(&np.used, 1);
     return r;
 }
 
@@ -103,7 +103,7 @@ void wf_netpoll_close(wf_poll_desc *pd)
         wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_DEL, pd->fd, &none);
     AO_int_store(&pd->watch, WF_WATCH_NOTHING);
     wf_uring_disclaim(pd->fd);
-    AO_fetch_and_add_full(&np.used, (AO_t)-1);
+    AO_fetch_and_add(&np.used, (AO_t)-1);
 }
 
 int wf_netpoll_add_ring(int fd, unsigned number)

@@ -18,7 +18,7 @@ void wf_global_push_locked(wf_glist *list)
     *S.global.tail = list->head;
     S.global.tail = list->tail;
     S.global.n += list->n;
-    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
+    AO_store(&S.n_global, (AO_t)S.global.n);
     wf_glist_init(list);
 }
 
@@ -34,7 +34,7 @@ void wf_global_push_list(wf_glist *list)
 static wf_g *global_pop(void)
 {
     wf_g *gp = wf_glist_pop(&S.global);
-    AO_store_release(&S.n_global, (AO_t)S.global.n); /* pairs with looks without the lock */
+    AO_store(&S.n_global, (AO_t)S.global.n);
     return gp;
 }
 

@@ -121,7 +121,7 @@ void wf_hibernate_end(wf_g *gp)
     AO_char_store(&gp->bound, gp->bound & ~WF_HIBERNATES);
     wf_turn_move(gp);
     free(moved);
-    AO_fetch_and_add_full(&hibernates, (AO_t)-1);
+    AO_fetch_and_add(&hibernates, (AO_t)-1);
     set_awake(gp);
 }
 
@@ -162,7 +162,7 @@ static void flush(void)
     if (search.n == 0)
         return;
     give_back();
-    AO_fetch_and_add_full(&hibernates, (AO_t)search.n);
+    AO_fetch_and_add(&hibernates, (AO_t)search.n);
     AO_store(&count, AO_load(&count) + (AO_t)search.n);
     for (int i = 0; i < search.n; i++)
         if (!wf_token_park(search.gs[i], search.armed[i]))
@@ -221,7 +221,7 @@ static bool visit(wf_g *gp)
     return true;
 }
 
-/* Full: whoever set it before has set hibernate_after before that. */
+/* The CAS pairs with set_awake: whoever set it has set hibernate_after before that. */
 static bool slab_awake(AO_t slab)
 {
     return (AO_int_load(&awake[slab]) && AO_int_compare_and_swap_full(&awake[slab], 1, 0)) ||

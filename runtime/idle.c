@@ -26,11 +26,11 @@
 
 static void idle_push(wf_p *pp)
 {
-    AO_store_release(&pp->status, WF_P_IDLE); /* pairs with nothing: under the lock */
+    AO_store(&pp->status, WF_P_IDLE);
     pp->m = NULL;
     pp->link = S.idle_p;
     S.idle_p = pp;
-    AO_fetch_and_add_full(&S.n_idle_p, 1);
+    AO_fetch_and_add_full(&S.n_idle_p, 1); /* pairs with sysmon's all_idle */
 }
 
 static wf_p *idle_take(void)
@@ -38,10 +38,10 @@ static wf_p *idle_take(void)
     wf_p *pp = S.idle_p;
     if (pp) {
         S.idle_p = pp->link;
-        AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
+        AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1); /* pairs with sleep_for_good's fence */
         if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
             wf_clock_set(wf_now());
-        AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with nothing: under the lock */
+        AO_store(&pp->status, WF_P_RUNNING);
     }
     return pp;
 }
@@ -137,7 +137,7 @@ static void hand(wf_p *pp, bool spinning)
     if (!poller)
         AO_int_store_release(&mp->park_word, 1); /* pairs with wf_doze's acquire */
     wf_lock_release(&S.lock);
-    AO_fetch_and_add_full(&S.n_wakes, 1);
+    AO_fetch_and_add(&S.n_wakes, 1);
     if (poller)
         wf_netpoll_break();
     else
@@ -147,7 +147,7 @@ static void hand(wf_p *pp, bool spinning)
 
 void wf_wakep(void)
 {
-    if (!AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* at most one */
+    if (!AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* at most one; pairs with stop_spinning */
         return;
     wf_lock_acquire(&S.lock);
     wf_p *pp = AO_load(&S.stopped) || !can_hand() ? NULL : idle_take();
@@ -157,7 +157,7 @@ void wf_wakep(void)
     }
     /* All Ps run, and each looks before it idles; or there is no thread for one, and sysmon
      * tries again.  Under the lock: who sees a P that idles after this must not see a spinner
-     * that has given up before it. */
+     * that has given up before it (pairs with wake_for_ring's fence). */
     AO_store_release(&S.n_spinning, 0);
     wf_lock_release(&S.lock);
 }
@@ -177,7 +177,7 @@ void wf_p_pass_on(wf_p *pp)
 {
     bool work = S.global.n > 0 || !wf_runq_empty(&pp->runq);
     bool last = AO_load(&S.n_idle_p) == (AO_t)S.procs - 1;
-    AO_fetch_and_add_full(&S.n_handoffs, 1);
+    AO_fetch_and_add(&S.n_handoffs, 1);
     if (!AO_load(&S.stopped) && (work || (last && !S.poller)) && can_hand()) {
         hand(pp, false);
         return;
@@ -210,7 +210,7 @@ void wf_flush_ring(wf_m *mp)
 
 bool wf_doze(wf_m *mp, int64_t limit)
 {
-    AO_fetch_and_add_full(&S.n_parks, 1);
+    AO_fetch_and_add(&S.n_parks, 1);
     while (!AO_int_load_acquire(&mp->park_word)) /* pairs with the releases of who hands over */
         if (wf_futex_wait(&mp->park_word, 0, limit) == -ETIMEDOUT)
             return false;
@@ -320,7 +320,7 @@ static bool poll_return(wf_m *mp, bool work)
         pp = idle_take();
     }
     S.poller = NULL;
-    AO_store_release(&S.poll_state, WF_POLL_DOZING); /* as in wf_go_idle */
+    AO_store(&S.poll_state, WF_POLL_DOZING);
     mp->pp = pp;
     if (pp)
         wf_own(mp, pp);
@@ -351,8 +351,8 @@ static void blocked_poll(wf_m *mp)
         int n = wf_netpoll_block(poll_timeout(), &out);
         if (mp->ring) /* a completion of its own may have ended the wait unsaid */
             n += wf_uring_poll(mp, &out);
-        AO_fetch_and_add_full(&S.n_polls, 1);
-        AO_fetch_and_add_full(&S.n_poll_events, (AO_t)n);
+        AO_fetch_and_add(&S.n_polls, 1);
+        AO_fetch_and_add(&S.n_poll_events, (AO_t)n);
         now = wf_now();
         wf_lock_acquire(&S.lock);
         done = poll_return(mp, out.n > 0 || S.global.n > 0 || earliest_timer() <= now);
@@ -391,7 +391,7 @@ static void withdraw(wf_m *mp)
     wf_p *pp = mp->nextp;
     if (S.poller == mp) {
         S.poller = NULL;
-        AO_store_release(&S.poll_state, WF_POLL_DOZING); /* as in wf_go_idle */
+        AO_store(&S.poll_state, WF_POLL_DOZING);
     } else if (!pp) {
         leave_idle(mp);
     }
@@ -405,7 +405,7 @@ static void withdraw(wf_m *mp)
         return;
     watch();
     /* It goes on looking as a spinner, so that with what it finds the chain goes on. */
-    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1))
+    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* as in wf_wakep */
         mp->spinning = true;
 }
 
@@ -431,7 +431,7 @@ void wf_go_idle(wf_m *mp)
     if (block) {
         S.poller = mp;
         AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
-        AO_store_release(&S.poll_state, WF_POLL_BLOCKED); /* pairs with looks without the lock */
+        AO_store(&S.poll_state, WF_POLL_BLOCKED); /* poll_timeout's fence is what orders it */
     } else {
         join_idle(mp);
     }
@@ -439,7 +439,7 @@ void wf_go_idle(wf_m *mp)
     if (was_spinning) {
         if (for_nothing)
             AO_store(&S.futile, 1);
-        AO_store_release(&S.n_spinning, 0); /* the fence is what orders it */
+        AO_store(&S.n_spinning, 0); /* the fence is what orders it */
     }
     wf_fence(); /* pairs with wake_for_ring's in sched.c */
     if (wf_work_anywhere())

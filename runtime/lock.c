@@ -8,6 +8,7 @@
 
 enum { SPINS = 100 };
 
+/* Each CAS pairs with those that free the lock, of wf_lock_release and wf_lock_wake. */
 void wf_lock_slow(wf_lock *l)
 {
     WF_TALLY_EVENT_AT("lock waited for", l);
@@ -35,6 +36,7 @@ void wf_lock_wake(wf_lock *l)
         wf_futex_wake(&l->word, 1);
 }
 
+/* The CAS pairs with wf_spin_release. */
 void wf_spin_slow(wf_spin *l)
 {
     WF_TALLY_EVENT_AT("lock waited for", l);

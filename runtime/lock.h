@@ -71,6 +71,7 @@ void wf_spin_slow(wf_spin *l);
 
 static inline void wf_spin_acquire(wf_spin *l)
 {
+    /* pairs with wf_spin_release */
     if (WF_UNLIKELY(!AO_int_compare_and_swap_full(&l->word, 0, 1)))
         wf_spin_slow(l);
 }

@@ -69,12 +69,12 @@ static volatile AO_t helpers; /* of all runs: they may outlive one */
 
 void wf_helper_begin(void)
 {
-    AO_fetch_and_add_full(&helpers, 1);
+    AO_fetch_and_add(&helpers, 1);
 }
 
 void wf_helper_end(void)
 {
-    AO_fetch_and_add_full(&helpers, (AO_t)-1);
+    AO_fetch_and_add(&helpers, (AO_t)-1);
 }
 
 int wf_helpers(void)
@@ -231,9 +231,9 @@ bool wf_m_possible(void)
 /* All ends before all starts: what happens meanwhile can only make it too many. */
 uint64_t wf_live(void)
 {
-    AO_t finished = AO_load_acquire(&S.n_finished); /* both pair with the counting of ends */
+    AO_t finished = AO_load_acquire(&S.n_finished); /* pairs with the counting of ends */
     for (int i = 0; i < S.procs; i++)
-        finished += AO_load_acquire(&S.ps[i]->n_finished);
+        finished += AO_load_acquire(&S.ps[i]->n_finished); /* pairs with wf_exit's */
     AO_t started = AO_load(&S.n_started);
     for (int i = 0; i < S.procs; i++)
         started += AO_load(&S.ps[i]->n_started);
@@ -422,8 +422,8 @@ int wf_proc_first(void)
     wf_lock_acquire(&S.lock);
     wf_p *pp = S.idle_p;
     S.idle_p = pp->link;
-    AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1);
-    AO_store_release(&pp->status, WF_P_RUNNING); /* pairs with nothing: under the lock */
+    AO_fetch_and_add(&S.n_idle_p, (AO_t)-1);
+    AO_store(&pp->status, WF_P_RUNNING);
     wf_m *mp = wf_m_new_locked(pp, false);
     wf_lock_release(&S.lock);
     wf_sysmon_wake();

@@ -44,6 +44,11 @@ static volatile AO_t *word_of(weft_mutex *m)
     return (volatile AO_t *)&m->opaque[0];
 }
 
+static inline bool swap(volatile AO_t *word, AO_t old, AO_t now)
+{
+    return AO_compare_and_swap_full(word, old, now); /* pairs with all others on the word */
+}
+
 /* What the word is for the caller of a call that locks. */
 static inline AO_t held_by(const void *caller)
 {
@@ -61,7 +66,7 @@ void wf_mutex_look(const weft_mutex *copy, wf_look *out)
 static inline bool try_lock(volatile AO_t *word, AO_t held, AO_t clear)
 {
     AO_t w = AO_load(word);
-    return !(w & LOCKED) && AO_compare_and_swap_full(word, w, (w & ~clear) | held);
+    return !(w & LOCKED) && swap(word, w, (w & ~clear) | held);
 }
 
 /* The holder may run on another P and be done at once.  Each look takes the line from it,
@@ -89,7 +94,7 @@ static bool announce(volatile AO_t *word, AO_t clear)
         AO_t w = AO_load(word);
         if (!(w & LOCKED))
             return false;
-        if (AO_compare_and_swap_full(word, w, (w | WAITERS) & ~clear))
+        if (swap(word, w, (w | WAITERS) & ~clear))
             return true;
     }
 }
@@ -97,7 +102,7 @@ static bool announce(volatile AO_t *word, AO_t clear)
 /* Under the bucket's lock: no waiter is left. */
 static void nobody_waits(volatile AO_t *word)
 {
-    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w & ~WAITERS);)
+    for (AO_t w = AO_load(word); !swap(word, w, w & ~WAITERS);)
         w = AO_load(word);
 }
 
@@ -109,7 +114,7 @@ void wf_mutex_abandon(wf_g *gp)
     if (gp->wait_for != WF_FOR_MUTEX || !woken || gp->granted)
         return;
     volatile AO_t *word = (volatile AO_t *)AO_load(&gp->wait_on);
-    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w & ~WOKEN);)
+    for (AO_t w = AO_load(word); !swap(word, w, w & ~WOKEN);)
         w = AO_load(word);
 }
 
@@ -127,7 +132,7 @@ enum how { CANCELLABLE, THROUGH_CANCELLATION };
 /* It was handed to the caller, under another's hands. */
 static void say_who(volatile AO_t *word, AO_t held)
 {
-    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, w | held);)
+    for (AO_t w = AO_load(word); !swap(word, w, w | held);)
         w = AO_load(word);
 }
 
@@ -202,7 +207,7 @@ int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
 /* Under the bucket's lock: from now on the word is as given, whatever it was. */
 static void settle(volatile AO_t *word, AO_t now)
 {
-    for (AO_t w = AO_load(word); !AO_compare_and_swap_full(word, w, now);)
+    for (AO_t w = AO_load(word); !swap(word, w, now);)
         w = AO_load(word);
 }
 
@@ -229,8 +234,7 @@ static void wake_oldest(wf_m *mp, volatile AO_t *word)
 static inline bool try_unlock(volatile AO_t *word)
 {
     AO_t w = AO_load(word);
-    return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS &&
-           AO_compare_and_swap_full(word, w, w & FLAGS & ~LOCKED);
+    return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS && swap(word, w, w & FLAGS & ~LOCKED);
 }
 
 static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
@@ -243,7 +247,7 @@ static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
             wake_oldest(mp, word);
             return;
         }
-        if (AO_compare_and_swap_full(word, w, w & FLAGS & ~LOCKED))
+        if (swap(word, w, w & FLAGS & ~LOCKED))
             return;
     }
 }
@@ -267,6 +271,7 @@ void weft_mutex_unlock(weft_mutex *m)
 /*
  * opaque[0] of a condition: 1 while some wait, so that signalling nobody costs a load.
  * Written under the bucket's lock, before a waiter is woken: then the memory may be gone.
+ * Each release pairs with the acquire in signal_call.
  */
 static volatile AO_t *waiting_of(weft_cond *c)
 {
@@ -286,7 +291,7 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     wf_ticket  t = wf_wait_arm(mp);
     wf_bucket *b = wf_lot_lock(c);
     wf_lot_add(b, gp, c, t);
-    AO_store_release(waiting_of(c), 1); /* pairs with the load in wake */
+    AO_store_release(waiting_of(c), 1);
     wf_lot_unlock(b);
     unlock_slow(mp, word_of(m), "weft_cond_wait");
     enum wf_reason why = wf_wait(&mp, t, deadline, wf_for(WF_FOR_CONDITION, c));
@@ -324,7 +329,7 @@ static void wake(wf_m *mp, weft_cond *c, bool all)
 static void signal_call(const char *call, weft_cond *c, bool all)
 {
     wf_expect_coroutine(call);
-    if (!AO_load_acquire(waiting_of(c))) /* pairs with the release in weft_cond_wait */
+    if (!AO_load_acquire(waiting_of(c))) /* pairs with the releases */
         return;
     wf_m *mp = wf_enter(call);
     wake(mp, c, all);

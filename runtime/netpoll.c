@@ -137,7 +137,7 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
 /* The owner does not wait after all; nothing is done to a word that is not WAIT. */
 static void retract(wf_poll_desc *pd, enum wf_mode mode)
 {
-    AO_compare_and_swap_full(&pd->g[mode], WF_PD_WAIT, WF_PD_NONE); /* else an event came */
+    AO_compare_and_swap_full(&pd->g[mode], WF_PD_WAIT, WF_PD_NONE); /* pairs with poll_fire's */
 }
 
 /* Any news are consumed: 0; 1: there is nothing but to wait, and the word says so; or an error. */

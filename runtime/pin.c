@@ -68,7 +68,7 @@ void wf_give_p(wf_m *mp, wf_g *gp)
     wf_lock_release(&S.lock);
     if (stopped)
         return;
-    AO_fetch_and_add_full(&S.n_wakes, 1);
+    AO_fetch_and_add(&S.n_wakes, 1);
     wf_futex_wake(&to->park_word, 1);
 }
 

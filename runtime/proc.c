@@ -316,7 +316,7 @@ static wf_g *find_elsewhere(wf_m *mp)
         return NULL;
     if (!others_run())
         return steal_timers(mp);
-    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1))
+    if (!mp->spinning && AO_compare_and_swap_full(&S.n_spinning, 0, 1)) /* as in wf_wakep */
         mp->spinning = true;
     wf_g *gp = steal_once(mp);
     if (gp || !mp->spinning || !S.may_spin)
@@ -336,8 +336,8 @@ static wf_g *find_elsewhere(wf_m *mp)
 static void stop_spinning(wf_m *mp)
 {
     mp->spinning = mp->woken = false;
-    AO_store_release(&S.n_spinning, 0); /* the fence is what orders it */
-    wf_fence(); /* pairs with a producer's, which saw the spinner and woke nobody */
+    AO_store(&S.n_spinning, 0); /* the fence is what orders it */
+    wf_fence();                 /* pairs with a producer's, which saw the spinner and woke nobody */
     if (AO_load(&S.n_idle_p) && wf_work_anywhere())
         wf_wakep();
 }

@@ -39,6 +39,7 @@ void wf_enter_slow(wf_m *mp)
 static bool take(wf_p *pp, AO_t to)
 {
     wf_m *mp = pp->m;
+    /* full: pairs with the owner's load in wf_enter, by the membarrier */
     if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, WF_GRIP_TAKING))
         return false;
     wf_membarrier();                  /* pairs with the compiler barrier in wf_enter */
@@ -59,7 +60,7 @@ wf_p *wf_p_take_blocked(void)
         wf_p *pp = S.ps[i];
         if (AO_load(&pp->blocks) % 2 && take(pp, WF_GRIP_LOST)) {
             wf_count(&pp->blocks, 1);
-            AO_fetch_and_add_full(&S.n_handoffs, 1);
+            AO_fetch_and_add(&S.n_handoffs, 1);
             return pp;
         }
     }

@@ -89,8 +89,9 @@ static inline unsigned wf_ring_flags(const wf_uring *u)
 /* Are there completions?  Without a lock. */
 static inline bool wf_ring_any(const wf_uring *u)
 {
+    /* acquire: pairs with the kernel's release */
     return AO_int_load((volatile unsigned *)u->io.cq.khead) !=
-               AO_int_load_acquire((volatile unsigned *)u->io.cq.ktail) || /* the kernel's */
+               AO_int_load_acquire((volatile unsigned *)u->io.cq.ktail) ||
            wf_ring_flags(u) & IORING_SQ_CQ_OVERFLOW;
 }
 

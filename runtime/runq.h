@@ -108,6 +108,7 @@ static inline wf_g *wf_runq_unmark(AO_t next)
 static inline wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp, bool shared)
 {
     AO_t now = (AO_t)gp | (shared ? WF_RUNQ_SHARED : 0), old = AO_load(&q->next);
+    /* full: pairs with the thief's in wf_runq_steal_next, as wf_runq_take_next's does */
     if (WF_UNLIKELY(old & WF_RUNQ_SHARED) && !AO_compare_and_swap_full(&q->next, old, 0))
         old = 0; /* a thief was first */
     AO_store_release(&q->next, now); /* pairs with the acquire in wf_runq_next_word */
@@ -206,7 +207,7 @@ static inline void wf_runq_near(const wf_runq *q)
 
 static inline unsigned wf_runq_len(const wf_runq *q)
 {
-    /* pair with nothing: a number that was true once */
+    /* pair with wf_runq_push and wf_runq_advance: a number that was true once */
     intptr_t n = (intptr_t)(AO_load_acquire(&q->tail) - AO_load_acquire(&q->head));
     return n > 0 ? (unsigned)n : 0;
 }

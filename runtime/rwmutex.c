@@ -43,13 +43,18 @@ void wf_rwmutex_look(const weft_rwmutex *copy, wf_look *out)
     out->holder = out->held ? copy->opaque[1] : copy->opaque[2];
 }
 
+static inline bool swap(volatile AO_t *word, AO_t old, AO_t now)
+{
+    return AO_compare_and_swap_full(word, old, now); /* pairs with all others on the word */
+}
+
 static bool try_take(volatile AO_t *word, enum mode mode)
 {
     for (;;) {
         AO_t w = AO_load(word);
         if (mode == READ ? (w & (WRITER | WAITERS)) != 0 : w != 0)
             return false;
-        if (AO_compare_and_swap_full(word, w, mode == READ ? w + READER : WRITER))
+        if (swap(word, w, mode == READ ? w + READER : WRITER))
             return true;
     }
 }
@@ -61,7 +66,7 @@ static bool announce(volatile AO_t *word, enum mode mode)
         if (try_take(word, mode))
             return false;
         AO_t w = AO_load(word);
-        if ((w & HELD) && AO_compare_and_swap_full(word, w, w | WAITERS))
+        if ((w & HELD) && swap(word, w, w | WAITERS))
             return true;
     }
 }
@@ -99,7 +104,8 @@ static void grant(wf_bucket *b, volatile AO_t *word, wf_glist *out)
     }
     if (wf_lot_first(b, key))
         held |= WAITERS;
-    AO_store_release(word, held); /* nobody else writes it while WAITERS stands */
+    /* pairs with all swaps; nobody else writes it while WAITERS stands */
+    AO_store_release(word, held);
 }
 
 static void release_slow(const char *call, volatile AO_t *word, AO_t what)
@@ -109,7 +115,7 @@ static void release_slow(const char *call, volatile AO_t *word, AO_t what)
     wf_m      *mp = wf_enter(call);
     wf_bucket *b = wf_lot_lock((const void *)word);
     AO_t       w = AO_load(word);
-    while (!AO_compare_and_swap_full(word, w, w - what))
+    while (!swap(word, w, w - what))
         w = AO_load(word);
     if (((w - what) & HELD) == 0)
         grant(b, word, &out);
@@ -146,7 +152,7 @@ void weft_rwmutex_rdunlock(weft_rwmutex *m)
             release_slow("weft_rwmutex_rdunlock", word, READER);
             return;
         }
-        if (AO_compare_and_swap_full(word, w, w - READER))
+        if (swap(word, w, w - READER))
             return;
     }
 }
@@ -156,7 +162,7 @@ void weft_rwmutex_unlock(weft_rwmutex *m)
     volatile AO_t *word = word_of(m);
     wf_expect_coroutine("weft_rwmutex_unlock");
     m->opaque[1] = 0; /* before it lets go: nobody is said to hold what it does not */
-    if (WF_LIKELY(AO_compare_and_swap_full(word, WRITER, 0)))
+    if (WF_LIKELY(swap(word, WRITER, 0)))
         return;
     if (!(AO_load(word) & WRITER))
         wf_die("weft_rwmutex_unlock: no writer holds the lock");

@@ -360,7 +360,8 @@ wf_m *wf_exit(wf_m *mp)
 {
     wf_g *gp = mp->gp;
     AO_char_store(&gp->state, WF_G_FREE);
-    wf_count(&mp->pp->n_finished, 1);
+    volatile AO_t *finished = &mp->pp->n_finished;
+    AO_store_release(finished, AO_load(finished) + 1); /* pairs with wf_live */
     wf_compiler_barrier(); /* pairs with the membarrier after stopping was set */
     if (WF_UNLIKELY(AO_load(&wf_the_sched.stopping)))
         wf_live_changed();

@@ -27,13 +27,18 @@ static volatile AO_t *word_of(weft_sem *s)
     return (volatile AO_t *)&s->opaque[0];
 }
 
+static inline bool swap(volatile AO_t *word, AO_t old, AO_t now)
+{
+    return AO_compare_and_swap_full(word, old, now); /* pairs with all others on the word */
+}
+
 static bool try_acquire(volatile AO_t *word)
 {
     for (;;) {
         AO_t w = AO_load(word);
         if (w < PERMIT)
             return false;
-        if (AO_compare_and_swap_full(word, w, w - PERMIT))
+        if (swap(word, w, w - PERMIT))
             return true;
     }
 }
@@ -45,7 +50,7 @@ static bool announce(volatile AO_t *word)
         if (try_acquire(word))
             return false;
         AO_t w = AO_load(word);
-        if (w < PERMIT && AO_compare_and_swap_full(word, w, WAITERS))
+        if (w < PERMIT && swap(word, w, WAITERS))
             return true;
     }
 }
@@ -66,7 +71,7 @@ static int acquire_slow(wf_m **mp, volatile AO_t *word, weft_time deadline)
         return 0;
     b = wf_lot_forget(gp, key);
     if (!wf_lot_first(b, key))
-        AO_compare_and_swap_full(word, WAITERS, 0);
+        swap(word, WAITERS, 0);
     wf_lot_unlock(b);
     return wf_reason_error(why);
 }
@@ -89,7 +94,7 @@ static void hand_out(wf_bucket *b, volatile AO_t *word, AO_t n, wf_glist *out)
     const void *key = (const void *)word;
     for (wf_g *gp; n > 0 && (gp = wf_lot_take_first(b, key)); n--)
         wf_glist_push(out, gp);
-    AO_store_release(word, wf_lot_first(b, key) ? WAITERS : n * PERMIT);
+    AO_store_release(word, wf_lot_first(b, key) ? WAITERS : n * PERMIT); /* pairs with swap */
 }
 
 enum runtime { RUNS, RUNS_NOT };
@@ -107,7 +112,7 @@ static void release_slow(wf_m *mp, volatile AO_t *word, AO_t n, enum runtime run
     wf_glist_init(&out);
     wf_bucket *b = wf_lot_lock((const void *)word);
     AO_t       w = AO_load(word);
-    while (!(w & WAITERS) && !AO_compare_and_swap_full(word, w, w + n * PERMIT))
+    while (!(w & WAITERS) && !swap(word, w, w + n * PERMIT))
         w = AO_load(word);
     if (runtime == RUNS_NOT)
         forget_all(b, (const void *)word);
@@ -121,7 +126,7 @@ void weft_sem_release(weft_sem *s, uint32_t n)
 {
     volatile AO_t *word = word_of(s);
     for (AO_t w; !((w = AO_load(word)) & WAITERS);)
-        if (AO_compare_and_swap_full(word, w, w + n * PERMIT))
+        if (swap(word, w, w + n * PERMIT))
             return;
     wf_m *mp = wf_m_self();
     if (mp && mp->gp) {
@@ -158,7 +163,7 @@ static void finish_once(wf_m *mp, volatile AO_t *word)
     wf_bucket *b = wf_lot_lock((const void *)word);
     for (wf_g *gp; (gp = wf_lot_take_first(b, (const void *)word));)
         wf_glist_push(&out, gp);
-    AO_store_release(word, DONE);
+    AO_store_release(word, DONE); /* pairs with the acquires below */
     wf_lot_unlock(b);
     wf_ready_list(mp, &out);
 }
@@ -182,7 +187,7 @@ void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
     if (AO_load_acquire(word) == DONE) /* pairs with finish_once */
         return;
     wf_m *mp = wf_enter("weft_once_do");
-    if (AO_compare_and_swap_full(word, NEW, RUNNING)) {
+    if (AO_compare_and_swap(word, NEW, RUNNING)) { /* one wins: it needs no order */
         o->opaque[1] = wf_who(WF_CALLER); /* for people */
         unsigned was = mp->gp->shield;
         mp->gp->shield = 1;

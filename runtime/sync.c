@@ -37,6 +37,16 @@ static volatile AO_t *word_of(weft_waitgroup *wg)
     return (volatile AO_t *)&wg->opaque[0];
 }
 
+static inline bool swap(volatile AO_t *word, AO_t old, AO_t now)
+{
+    return AO_compare_and_swap_full(word, old, now); /* pairs with all others on the word */
+}
+
+static inline AO_t look(volatile AO_t *word)
+{
+    return AO_load_acquire(word); /* pairs with all swaps: what came before a done is seen */
+}
+
 static int64_t count_of(AO_t w)
 {
     return (int64_t)(w >> 32);
@@ -76,13 +86,13 @@ static WF_COLD void bad_count(int64_t count, int64_t n)
 static inline WF_ALWAYS_INLINE void add(volatile AO_t *word, int64_t n)
 {
     for (;;) {
-        AO_t    old = AO_load_acquire(word);
+        AO_t    old = look(word);
         int64_t count = count_of(old);
         if (n < -count || n > INT32_MAX - count)
             bad_count(count, n);
         bool zero = count + n == 0 && count > 0;
         AO_t now = zero && !(old & LOCKED) ? 0 : old + (AO_t)n * ONE;
-        if (!AO_compare_and_swap_full(word, old, now)) /* pairs with itself; see the table */
+        if (!swap(word, old, now))
             continue;
         if (zero && !(old & LOCKED) && (old & INDEX_MASK))
             fire_chain(old);
@@ -113,7 +123,7 @@ static inline WF_ALWAYS_INLINE bool chain_in(volatile AO_t *word, wf_g *gp)
 {
     int spins = 0;
     for (;;) {
-        AO_t old = AO_load_acquire(word);
+        AO_t old = look(word);
         if (old & LOCKED) {
             relax(&spins);
             continue;
@@ -121,7 +131,7 @@ static inline WF_ALWAYS_INLINE bool chain_in(volatile AO_t *word, wf_g *gp)
         if (count_of(old) == 0)
             return false;
         gp->wait_next = old & INDEX_MASK ? wf_g_at((unsigned)(old & INDEX_MASK)) : NULL;
-        if (AO_compare_and_swap_full(word, old, (old & ~INDEX_MASK) | gp->index))
+        if (swap(word, old, (old & ~INDEX_MASK) | gp->index))
             return true;
     }
 }
@@ -144,9 +154,9 @@ static AO_t without(AO_t chain, wf_g *gp, bool *found)
 static void unlock(volatile AO_t *word, AO_t chain)
 {
     for (;;) {
-        AO_t old = AO_load_acquire(word);
+        AO_t old = look(word);
         bool zero = count_of(old) == 0;
-        if (!AO_compare_and_swap_full(word, old, zero ? 0 : (old & ~(LOCKED | INDEX_MASK)) | chain))
+        if (!swap(word, old, zero ? 0 : (old & ~(LOCKED | INDEX_MASK)) | chain))
             continue;
         if (zero)
             fire_chain(chain);
@@ -158,11 +168,12 @@ static void unlock(volatile AO_t *word, AO_t chain)
  * the chain is being fired, wait until that has let go of this G. */
 static void chain_out(volatile AO_t *word, wf_g *gp)
 {
+    /* acquire: pairs with fire_chain and publish */
     for (int spins = 0; AO_load_acquire(&gp->wait_ticket) != 0; relax(&spins)) {
-        AO_t old = AO_load_acquire(word);
+        AO_t old = look(word);
         if ((old & LOCKED) || !(old & INDEX_MASK))
             continue;
-        if (!AO_compare_and_swap_full(word, old, old | LOCKED))
+        if (!swap(word, old, old | LOCKED))
             continue;
         bool found;
         AO_t rest = without(old & INDEX_MASK, gp, &found);
@@ -212,7 +223,7 @@ int weft_waitgroup_wait(weft_waitgroup *wg, weft_time deadline)
     int            r = 0;
     if (wf_g_cancelled(mp->gp))
         r = -ECANCELED;
-    else if (AO_load_acquire(word) != 0) /* pairs with the CAS in add */
+    else if (look(word) != 0)
         r = wait_for_zero(&mp, word, deadline);
     wf_leave(mp);
     return r;

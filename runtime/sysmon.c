@@ -71,7 +71,7 @@ void wf_sysmon_set_sleep_hook(bool (*fn)(void))
 
 static bool all_idle(void)
 {
-    return AO_load_acquire(&S.n_idle_p) == (AO_t)S.procs;
+    return AO_load_acquire(&S.n_idle_p) == (AO_t)S.procs; /* pairs with idle_push */
 }
 
 /* Has the oldest work of pp waited since the last look? */
@@ -178,8 +178,8 @@ static void poll_for_others(int64_t now)
     wf_glist out;
     wf_glist_init(&out);
     int n = wf_netpoll(&out);
-    AO_fetch_and_add_full(&S.n_polls, 1);
-    AO_fetch_and_add_full(&S.n_poll_events, (AO_t)n);
+    AO_fetch_and_add(&S.n_polls, 1);
+    AO_fetch_and_add(&S.n_poll_events, (AO_t)n);
     wf_ready_list(NULL, &out);
 }
 
@@ -296,13 +296,13 @@ static void *sysmon(void *arg)
         if (w == 2)
             return NULL;
         if (w == 1)
-            AO_int_compare_and_swap_full(&mon.word, 1, 0);
+            AO_int_compare_and_swap_full(&mon.word, 1, 0); /* pairs with both; fails: the end */
     }
 }
 
 void wf_sysmon_wake(void)
 {
-    if (AO_int_compare_and_swap_full(&mon.word, 0, 1))
+    if (AO_int_compare_and_swap_full(&mon.word, 0, 1)) /* pairs with sysmon's */
         wf_futex_wake(&mon.word, 1);
 }
 
@@ -336,6 +336,7 @@ int wf_sysmon_start(void)
 
 void wf_sysmon_stop(void)
 {
+    /* the CAS pairs with sysmon's acquire */
     for (unsigned w = AO_int_load(&mon.word); !AO_int_compare_and_swap_full(&mon.word, w, 2);)
         w = AO_int_load(&mon.word);
     wf_futex_wake(&mon.word, 1);

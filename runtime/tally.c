@@ -11,10 +11,12 @@
 #ifdef WEFT_COUNT
 #undef AO_load
 #undef AO_store
+#undef AO_fetch_and_add
 #undef AO_fetch_and_add_full
 #undef AO_compare_and_swap_full
 #define AO_load                  wf_raw_load
 #define AO_store                 wf_raw_store
+#define AO_fetch_and_add         wf_raw_add
 #define AO_fetch_and_add_full    wf_raw_add
 #define AO_compare_and_swap_full wf_raw_cas
 
@@ -88,7 +90,7 @@ static WF_COLD struct thread *thread_new(void)
     struct thread *t = calloc(1, sizeof *t);
     if (!t)
         wf_die("no memory for the counters of another thread");
-    t->number = (uint32_t)(1 + AO_fetch_and_add_full(&n_threads, 1));
+    t->number = (uint32_t)(1 + AO_fetch_and_add(&n_threads, 1));
     t->random = t->number * UINT64_C(0x9e3779b97f4a7c15);
     if (t->number >= OWN)
         wf_die("counters are for %d threads at most", OWN - 1);
@@ -96,17 +98,17 @@ static WF_COLD struct thread *thread_new(void)
     do {
         first = AO_load(&threads);
         t->next = (struct thread *)first;
-    } while (!AO_compare_and_swap_full(&threads, first, (AO_t)t));
+    } while (!AO_compare_and_swap_full(&threads, first, (AO_t)t)); /* pairs with add_up's load */
     return t;
 }
 
 static WF_COLD AO_t site_new(wf_site *site)
 {
-    AO_t id = 1 + AO_fetch_and_add_full(&n_sites, 1);
+    AO_t id = 1 + AO_fetch_and_add(&n_sites, 1);
     if (id >= SITES)
         wf_die("counters are for %d places at most; raise SITES in tally.c", SITES - 1);
     sites[id] = site;
-    if (AO_compare_and_swap_full(&site->id, 0, id))
+    if (AO_compare_and_swap_full(&site->id, 0, id)) /* pairs with itself: one place, one number */
         return id;
     sites[id] = NULL; /* another thread met it first */
     return AO_load(&site->id);

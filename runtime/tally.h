@@ -89,12 +89,14 @@ static inline int wf_raw_cas(volatile AO_t *p, AO_t was, AO_t now)
 #undef AO_load_acquire
 #undef AO_store
 #undef AO_store_release
+#undef AO_fetch_and_add
 #undef AO_fetch_and_add_full
 #undef AO_compare_and_swap_full
 #define AO_load(p)                            wf_raw_load(WF_TALLY(WF_TALLY_LOAD, #p, p))
 #define AO_load_acquire(p)                    wf_raw_load_acquire(WF_TALLY(WF_TALLY_LOAD, #p, p))
 #define AO_store(p, v)                        wf_raw_store(WF_TALLY(WF_TALLY_STORE, #p, p), v)
 #define AO_store_release(p, v)                wf_raw_store_release(WF_TALLY(WF_TALLY_STORE, #p, p), v)
+#define AO_fetch_and_add(p, n)                wf_raw_add(WF_TALLY(WF_TALLY_RMW, #p, p), n)
 #define AO_fetch_and_add_full(p, n)           wf_raw_add(WF_TALLY(WF_TALLY_RMW, #p, p), n)
 #define AO_compare_and_swap_full(p, was, now) wf_raw_cas(WF_TALLY(WF_TALLY_RMW, #p, p), was, now)
 

@@ -75,7 +75,7 @@ static int add(wf_uring **out)
         return r;
     }
     rings.at[n] = *out;
-    AO_store_release(&rings.n, n + 1); /* pairs with who looks at all */
+    AO_store_release(&rings.n, n + 1); /* pairs with wf_uring_event and _attend */
     return 0;
 }
 
@@ -157,6 +157,12 @@ int wf_uring_start(void)
     return 0;
 }
 
+/* All that was asked for has been told of; acquire: pairs with news in completed.c. */
+static bool all_told(const wf_uring *u)
+{
+    return AO_load_acquire(&u->out) == 0;
+}
+
 /* True: the kernel is through with the ring's memory. */
 static bool drain(wf_uring *u)
 {
@@ -165,15 +171,15 @@ static bool drain(wf_uring *u)
     wf_glist_init(&out); /* nobody runs them: the runtime has stopped */
     wf_ring_flush(u, &out);
     wf_ring_cancel_all(u);
-    for (int64_t end = wf_now() + END_PATIENCE_NS; AO_load(&u->out) && wf_now() < end;) {
+    for (int64_t end = wf_now() + END_PATIENCE_NS; !all_told(u) && wf_now() < end;) {
         wf_ring_take_all(u, &out);
-        if (!AO_load(&u->out))
+        if (all_told(u))
             break;
         wf_membarrier(); /* a thread in other code completes as it is interrupted */
         io_uring_get_events(&u->io);
         wf_futex_wait(&never, 0, wf_now() + PAUSE_NS);
     }
-    return !AO_load(&u->out);
+    return all_told(u);
 }
 
 void wf_uring_end(void)
@@ -204,7 +210,7 @@ static bool push(wf_uring *u, const wf_poll_desc *pd, enum wf_uring_what what)
     if (e) {
         io_uring_sqe_set_data64(e, wf_ring_key(pd) | what);
         AO_store(&u->queued, AO_load(&u->queued) + 1);
-        AO_fetch_and_add_full(&u->out, 1);
+        AO_fetch_and_add(&u->out, 1);
     }
     wf_lock_release(&u->sq);
     return e != NULL;
@@ -338,7 +344,8 @@ void wf_uring_flush(wf_m *mp, wf_glist *out)
 
 int wf_uring_event(unsigned number, wf_glist *out)
 {
-    return number < AO_load_acquire(&rings.n) ? wf_ring_take_all(rings.at[number], out) : 0;
+    bool made = number < AO_load_acquire(&rings.n); /* pairs with add */
+    return made ? wf_ring_take_all(rings.at[number], out) : 0;
 }
 
 void wf_uring_attend(wf_glist *out)

@@ -154,14 +154,14 @@ static enum wf_fire cancel_guarded(wf_g *gp)
 {
     bool won = false;
     AO_fetch_and_add_full(&guard_users, 1);
-    wf_fence_after_rmw(); /* pairs with wf_guard_settle's */
+    wf_fence_after_rmw();                                    /* pairs with wf_guard_settle's */
     wf_spin *guard = (wf_spin *)AO_load_acquire(&gp->guard); /* pairs with wf_guard_begin */
     if (guard) {
         wf_spin_acquire(guard);
         won = AO_load(&gp->guard) == (AO_t)guard && wf_token_cancel(gp);
         wf_spin_release(guard);
     }
-    AO_fetch_and_add_full(&guard_users, (AO_t)-1);
+    AO_fetch_and_add_full(&guard_users, (AO_t)-1); /* pairs with wf_guard_settle's acquire */
     return won ? WF_WON_PARKED : WF_LOST;
 }
 

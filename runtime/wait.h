@@ -71,7 +71,8 @@ enum wf_reason wf_wait_guarded(wf_m **mp, wf_spin *guard, wf_what what);
 
 static inline void wf_guard_begin(wf_g *gp, wf_spin *guard)
 {
-    /* acquiring it is the fence; release: a canceller may be the first to hear of the lock */
+    /* acquiring it is the fence; release: a canceller may be the first to hear of the lock;
+     * pairs with cancel_guarded */
     AO_store_release(&gp->guard, (AO_t)guard);
 }
 
