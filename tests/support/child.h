@@ -48,6 +48,7 @@ __attribute__((unused)) static struct child *child_run(int (*fn)(void *arg), voi
     check(pid >= 0);
     if (pid == 0) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+        signal(SIGQUIT, SIG_DFL); /* a shell's job in the background ignores it */
         alarm(CHILD_ALARM_S);
         dup2(fds[1], STDERR_FILENO);
         close(fds[0]);
