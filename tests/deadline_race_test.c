@@ -271,8 +271,8 @@ static int later_and_later(void *arg)
     (void)arg;
     p = connect_pair();
     for (long i = 0, n = test_scaled(20000); i < n; i++) {
-        CHECK_IS(weft_conn_set_deadline(p.a, weft_after(WEFT_S + i)), 0);
-        CHECK_IS(weft_conn_set_deadline(p.b, weft_after(WEFT_S + i)), 0);
+        CHECK_IS(weft_conn_set_deadline(p.a, weft_after(PATIENCE + i)), 0);
+        CHECK_IS(weft_conn_set_deadline(p.b, weft_after(PATIENCE + i)), 0);
         CHECK_IS(weft_conn_write(p.a, "x", 1), 1);
         CHECK_IS(weft_conn_read(p.b, &byte, 1), 1);
     }
