@@ -232,8 +232,9 @@ Test(close, a_storm_of_closes_and_opens_never_crosses_wires, .timeout = 120)
 
 static int number_used_again(void *arg)
 {
+    long reused = 0, n = test_scaled(300);
     (void)arg;
-    for (long i = 0, n = test_scaled(300); i < n; i++) {
+    for (long i = 0; i < n; i++) {
         weft_waitgroup wg = { { 0 } };
         char           byte = 0;
         ended = 0;
@@ -243,8 +244,7 @@ static int number_used_again(void *arg)
         int number = weft_conn_fd(p.a);
         CHECK_IS(weft_conn_close(p.a), 0);
         pair q = connect_pair(); /* takes the number, is registered anew, and hears its events */
-        CHECK(weft_conn_fd(q.a) == number || weft_conn_fd(q.b) == number ||
-              fcntl(number, F_GETFD) >= 0);
+        reused += weft_conn_fd(q.a) == number || weft_conn_fd(q.b) == number;
         CHECK_IS(weft_conn_write(q.a, "q", 1), 1);
         CHECK_IS(weft_conn_read(q.b, &byte, 1), 1);
         CHECK_IS(byte, 'q');
@@ -252,6 +252,7 @@ static int number_used_again(void *arg)
         close_pair(q);
         CHECK_IS(weft_conn_close(p.b), 0);
     }
+    CHECK(reused > n / 2); /* but for the moments in which sysmon has one open */
     return 0;
 }
 

@@ -147,22 +147,30 @@ SUPPORT bool on_uring(void)
     return netpoll && strcmp(netpoll, "io_uring") == 0;
 }
 
-/* A ring is made when its M first needs one. */
-SUPPORT bool is_ring(int folder, const char *fd)
+/* The runtime's: a ring, made when its M first needs one; and what sysmon looks with whether a
+ * thread sleeps, open for a moment at any time, and by now perhaps no more. */
+enum fd_kind { FD_RING, FD_LOOK, FD_GONE, FD_OTHER };
+
+SUPPORT enum fd_kind fd_kind_of(int fd)
 {
-    char    what[64];
-    ssize_t n = readlinkat(folder, fd, what, sizeof what);
-    return n > 0 && memmem(what, (size_t)n, "io_uring", 8);
+    char path[40], what[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(path, what, sizeof what);
+    if (n < 0)
+        return FD_GONE;
+    if (memmem(what, (size_t)n, "io_uring", 8))
+        return FD_RING;
+    return memmem(what, (size_t)n, "/task/", 6) ? FD_LOOK : FD_OTHER;
 }
 
-/* But for those of rings. */
+/* But for the runtime's. */
 SUPPORT int open_fds(void)
 {
     int  n = -1; /* the one that reads the folder */
     DIR *d = opendir("/proc/self/fd");
     CHECK(d != NULL);
     for (struct dirent *e; (e = readdir(d));)
-        n += e->d_name[0] != '.' && !is_ring(dirfd(d), e->d_name);
+        n += e->d_name[0] != '.' && fd_kind_of(atoi(e->d_name)) == FD_OTHER;
     closedir(d);
     return n;
 }
