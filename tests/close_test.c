@@ -34,7 +34,7 @@ static void borrow_until_closed(void *arg)
 
 static void write_until_closed(void *arg)
 {
-    static char data[1 << 20];
+    static char data[MORE_THAN_FITS];
     (void)arg;
     CHECK_IS(weft_conn_write(p.a, data, sizeof data), -EBADF);
     __sync_fetch_and_add(&ended, 1);

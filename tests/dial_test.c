@@ -16,11 +16,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* A port of this host where nobody listens. */
-static void closed_port(char address[WEFT_ADDR_MAX])
+/* A port of this host where nobody listens, nor will: a socket has it that does not listen. */
+static int closed_port(char address[WEFT_ADDR_MAX])
 {
-    weft_listener l = listen_loopback(address);
-    CHECK_IS(weft_listener_close(l), 0);
+    weft_addr a;
+    int       fd = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK_IS(weft_addr_parse(&a, "127.0.0.1:0"), 0);
+    CHECK_IS(bind(fd, (struct sockaddr *)&a.sa, a.len), 0);
+    CHECK_IS(getsockname(fd, (struct sockaddr *)&a.sa, &a.len), 0);
+    CHECK_IS(weft_addr_format(&a, address), 0);
+    return fd;
 }
 
 /* ---- Refusals ------------------------------------------------------------------------ */
@@ -29,14 +34,14 @@ static int refused(void *arg)
 {
     char      address[WEFT_ADDR_MAX];
     weft_conn c = { 6 };
-    int       before = open_fds();
+    int       before = open_fds(), keeps_it = closed_port(address);
     (void)arg;
-    closed_port(address);
     CHECK_IS(weft_dial(&c, "tcp", address, WEFT_FOREVER), -ECONNREFUSED);
     CHECK_IS(weft_dial(&c, "tcp6", "[::1]:1", WEFT_FOREVER), -ECONNREFUSED);
     memmove(address, strrchr(address, ':'), strlen(strrchr(address, ':')) + 1);
     CHECK_IS(weft_dial(&c, "tcp", address, WEFT_FOREVER), -ECONNREFUSED); /* both families */
     CHECK_IS(c.id, 6);
+    close(keeps_it);
     CHECK_IS(open_fds(), before);
     return 0;
 }

@@ -94,6 +94,19 @@ SUPPORT weft_listener listen_loopback(char address[WEFT_ADDR_MAX])
     return l;
 }
 
+/* At an address that no other process listens at or dials from, which could get the port as soon
+ * as this listener is closed. */
+SUPPORT weft_listener listen_apart(char address[WEFT_ADDR_MAX])
+{
+    unsigned      pid = (unsigned)getpid();
+    weft_listener l = { 0 };
+    snprintf(address, WEFT_ADDR_MAX, "127.%u.%u.%u:0", 1 + pid / 65536 % 254, pid / 256 % 256,
+             pid % 256);
+    CHECK_IS(weft_listen(&l, "tcp", address), 0);
+    CHECK_IS(weft_listener_address(l, address), 0);
+    return l;
+}
+
 SUPPORT weft_conn dial(const char *address)
 {
     weft_conn c = { 0 };
