@@ -118,7 +118,7 @@ static int listen_again(void *arg)
     char           address[WEFT_ADDR_MAX];
     weft_waitgroup wg = { { 0 } };
     (void)arg;
-    weft_listener l = listen_loopback(address);
+    weft_listener l = listen_apart(address);
     for (int i = 0; i < 100; i++) {
         spawn(&wg, accept_until_closed, (void *)(uintptr_t)l.id);
         if (i % 2)

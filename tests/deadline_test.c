@@ -107,7 +107,7 @@ static void read_one(void *arg)
 
 static void write_much(void *arg)
 {
-    static char data[1 << 20];
+    static char data[MORE_THAN_FITS];
     (void)arg;
     CHECK_IS(weft_conn_write(p.a, data, sizeof data), sizeof data);
     returned++;
@@ -147,7 +147,7 @@ static int must_not_return(void *arg)
     CHECK_IS(weft_conn_write(p.a, "x", 1), -ETIMEDOUT);
     CHECK_IS(weft_conn_set_write_deadline(p.a, WEFT_FOREVER), 0);
     stays_blocked(&wg, write_much, NULL);
-    while (drained < filled + (1 << 20))
+    while (drained < filled + MORE_THAN_FITS)
         drained += (size_t)weft_conn_read(p.b, sink, sizeof sink);
     join(&wg);
 
@@ -178,7 +178,7 @@ static void read_timed_out(void *arg)
 
 static void write_timed_out(void *arg)
 {
-    static char data[1 << 20];
+    static char data[MORE_THAN_FITS];
     (void)arg;
     CHECK_IS(weft_conn_write(p.a, data, sizeof data), -ETIMEDOUT);
 }
