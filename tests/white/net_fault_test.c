@@ -383,11 +383,17 @@ static int dial_and_wait(void *arg)
     char          address[WEFT_ADDR_MAX];
     weft_listener l = listen_loopback(address);
     weft_conn     c;
+    weft_time     end = 0;
+    int           r = -ETIMEDOUT;
     (void)arg;
-    AO_store(&countdown, 1);
-    CHECK_IS(weft_dial(&c, "tcp", address, weft_after(50 * WEFT_MS)), 0);
+    for (int64_t ns = 50 * WEFT_MS; r == -ETIMEDOUT && ns < PATIENCE; ns *= 2) { /* it is busy */
+        AO_store(&countdown, 1);
+        end = weft_after(ns);
+        r = weft_dial(&c, "tcp", address, end);
+    }
+    CHECK_IS(r, 0);
     CHECK_IS(AO_load(&countdown), 0);
-    CHECK_IS(weft_sleep(60 * WEFT_MS), 0);
+    CHECK_IS(weft_sleep_until(end + 10 * WEFT_MS), 0);
     CHECK_IS(weft_conn_write(c, "x", 1), 1); /* the dial's deadline was its own */
     CHECK_IS(weft_listener_close(l), 0);
     return 0;
