@@ -99,7 +99,7 @@ no_room()
     expect_bad "'.'" "$weft_stress" --json . "$target"
 }
 
-start_server "$weft_echo" 127.0.0.1:0
+start_server "$weft_echo" "$apart:0"
 bad_echo
 bad_stress
 no_room

@@ -6,16 +6,16 @@
 # shellcheck source=tests/tools/support.bash
 . "$(dirname "${BASH_SOURCE[0]}")/support.bash"
 
-refuses() # PORT
+refuses() # ADDRESS
 {
-    ! (exec 8<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+    ! (exec 8<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null
 }
 
 await_refusal()
 {
     local tries
     for ((tries = 0; tries < limit * 20; tries++)); do
-        refuses "${address##*:}" && return 0
+        refuses "$address" && return 0
         sleep 0.05
     done
     fail "still accepting $limit s after the signal"
@@ -44,17 +44,17 @@ expect_end() # WHAT
 }
 
 echo "nothing open: it ends at once"
-start_server "$weft_echo" --grace 600 127.0.0.1:0
+start_server "$weft_echo" --grace 600 "$apart:0"
 kill -TERM "$pid"
 expect_end "SIGTERM with nothing open"
 
 echo "SIGINT does the same"
-start_server "$weft_echo" --grace 600 127.0.0.1:0
+start_server "$weft_echo" --grace 600 "$apart:0"
 kill -INT "$pid"
 expect_end "SIGINT with nothing open"
 
 echo "an open connection is served until it ends, and then the server ends"
-start_server "$weft_echo" --grace 600 127.0.0.1:0
+start_server "$weft_echo" --grace 600 "$apart:0"
 hold_connection
 kill -TERM "$pid"
 await_refusal
@@ -64,14 +64,14 @@ expect_end "after the last connection ended"
 [ ! -s "$work/server.err" ] || fail "a clean drain has nothing to say"
 
 echo "load that goes on through the signal loses nothing"
-start_server "$weft_echo" --grace 600 127.0.0.1:0
+start_server "$weft_echo" --grace 600 "$apart:0"
 start_load -c 50 -d 3 "tcp://$address"
 kill -TERM "$pid"
 end_load 0 "load through SIGTERM"
 expect_end "after the load"
 
 echo "the grace has an end"
-start_server "$weft_echo" --grace 1 127.0.0.1:0
+start_server "$weft_echo" --grace 1 "$apart:0"
 hold_connection
 kill -TERM "$pid"
 expect_end "with a connection that stays"
@@ -80,7 +80,7 @@ grep -q 'still open after 1 s, now closed: 1$' "$work/server.err" ||
 exec 9>&-
 
 echo "a second signal ends the grace"
-start_server "$weft_echo" --grace 600 127.0.0.1:0
+start_server "$weft_echo" --grace 600 "$apart:0"
 hold_connection
 kill -TERM "$pid"
 await_refusal

@@ -28,7 +28,7 @@ in_latency() # KEY
     sed -n "/\"latency_us\"/,/}/s/^\t*\"$1\":\t\([.0-9]*\),\{0,1\}\$/\1/p" "$figures"
 }
 
-start_server "$weft_echo" 127.0.0.1:0
+start_server "$weft_echo" "$apart:0"
 stress -c 20 -d 2 -s 100 --procs 2 --json "$figures" "tcp://$address"
 expect_status 0 "a plain run"
 "$work/json_fields" "$figures" number:requests number:errors number:bytes number:seconds \

@@ -15,6 +15,10 @@ address=    # of the server started last
 pid=        # of the server started last
 load=       # the stress tool's process, where it runs beside the script
 
+# An address where no other process listens, nor dials from: it could get a server's port as soon
+# as that has ended.
+apart=127.$((1 + $$ / 65536 % 254)).$(($$ / 256 % 256)).$(($$ % 256))
+
 weft_echo=$build/weft-echo
 weft_stress=$build/weft-stress
 
@@ -75,7 +79,7 @@ start_server() # COMMAND...
     pids+=("$pid")
     exec {said}<"$fifo"
     read -t "$limit" -r line <&"$said" || fail "$1 did not say where it listens"
-    [[ $line =~ ^listening\ on\ (127\.0\.0\.1:[0-9]+)$ ]] ||
+    [[ $line =~ ^listening\ on\ (127\.[0-9.]+:[0-9]+)$ ]] ||
         fail "$1 said \"$line\" instead of where it listens"
     address=${BASH_REMATCH[1]}
     [ "${address##*:}" -gt 0 ] || fail "$1 does not tell its real port"
