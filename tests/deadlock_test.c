@@ -11,6 +11,8 @@
 
 #include "support/child.h"
 #include "support/coro.h"
+#include "support/dump.h"
+#include "support/procs.h"
 
 enum { LONG_MS = 400 }; /* sysmon has looked several times by then */
 
@@ -421,6 +423,7 @@ static int returns_holding(void *arg)
     (void)arg;
     weft_mutex_lock(&a);
     check_eq(weft_go(waits_through, NULL, 0), 0);
+    await_yielding(strstr(dumped(), " waits for a mutex:"));
     return 0;
 }
 
