@@ -21,7 +21,7 @@ SUPPORT ssize_t take(weft_conn c, size_t n)
     return r < 0 ? -errno : r;
 }
 
-SUPPORT size_t stuff(weft_conn c)
+SUPPORT size_t send_what_goes(weft_conn c)
 {
     static char chunk[64 << 10];
     size_t      sum = 0;
@@ -29,6 +29,17 @@ SUPPORT size_t stuff(weft_conn c)
     while ((r = send(weft_conn_fd(c), chunk, sizeof chunk, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
         sum += (size_t)r;
     CHECK_IS(errno, EAGAIN);
+    return sum;
+}
+
+/* Until there is no more room, nor comes any as the other side's kernel takes what was sent. */
+SUPPORT size_t stuff(weft_conn c)
+{
+    size_t sum = 0, more;
+    while ((more = send_what_goes(c)) > 0) {
+        sum += more;
+        CHECK_IS(weft_sleep(2 * WEFT_MS), 0);
+    }
     return sum;
 }
 
