@@ -52,9 +52,9 @@ static wf_fd *slot_make(unsigned index)
         wf_fd *made = aligned_alloc(WF_CACHELINE, CHUNK * sizeof(wf_fd));
         if (!made)
             return NULL;
-        memset(made, 0, CHUNK * sizeof(wf_fd)); /* all closed */
+        memset(made, 0, CHUNK * sizeof(wf_fd));           /* all closed */
         if (!AO_compare_and_swap_full(at, 0, (AO_t)made)) /* pairs with slot_at */
-            free(made); /* another thread was first */
+            free(made);                                   /* another thread was first */
     }
     return slot_at(index);
 }

@@ -100,7 +100,7 @@ void wf_fdlock_open(wf_fdlock *l, int fd); /* the owner of a slot that nobody is
 bool                wf_fdlock_ref(wf_fdlock *l); /* false: closed */
 enum wf_fdlock_take wf_fdlock_take(wf_fdlock *l, enum wf_mode mode);
 /* By whom a borrow left the turn: a user again, with it, unless somebody waits for it. */
-bool wf_fdlock_resume(wf_fdlock *l, enum wf_mode mode);
+bool                wf_fdlock_resume(wf_fdlock *l, enum wf_mode mode);
 enum wf_fdlock_duty wf_fdlock_drop(wf_fdlock *l);
 /* Gives the turn on, and drops. */
 enum wf_fdlock_duty wf_fdlock_release(wf_m *mp, wf_fdlock *l, enum wf_mode mode);
@@ -114,7 +114,7 @@ bool wf_fdlock_back(wf_fdlock *l); /* it is to go on; false: closed, still parke
  * By a parked one: waits for the turn until *deadline (a wf_poll_side's).  0: it is
  * the caller's; -ETIMEDOUT, -ECANCELED, -EBADF.  [parks]
  */
-int  wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline);
+int wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile AO_t *deadline);
 /*
  * The same in parts, by one who is inside and waits for more than this turn.  join: 0 the
  * turn is the caller's; -EAGAIN it waits for it by *w, as wait t of gp, and must part after
@@ -123,7 +123,7 @@ int  wf_fdlock_wait(wf_m **mp, wf_fdlock *l, enum wf_mode mode, const volatile A
 int  wf_fdlock_join(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w, wf_g *gp, wf_ticket t);
 bool wf_fdlock_part(wf_fdlock *l, enum wf_mode mode, wf_fdlock_waiter *w);
 /* By one who is inside, and stays. */
-bool wf_fdlock_claim(wf_fdlock *l, enum wf_mode mode); /* the turn, if it is free */
+bool wf_fdlock_claim(wf_fdlock *l, enum wf_mode mode);          /* the turn, if it is free */
 void wf_fdlock_give(wf_m *mp, wf_fdlock *l, enum wf_mode mode); /* the turn on */
 void wf_fdlock_deadline_changed(wf_m *mp, wf_fdlock *l, enum wf_mode mode);
 

@@ -32,7 +32,7 @@ struct free_class {
 };
 
 static struct {
-    wf_lock lock      WF_ALIGNED;
+    wf_lock           lock WF_ALIGNED;
     struct free_class classes[WF_STACK_CLASSES];
     unsigned          next_index; /* the first G never made */
     volatile AO_t     n_made;

@@ -28,13 +28,13 @@ struct wf_start {
     size_t      stack_size; /* 0: the runtime's */
     const void *started_at; /* WF_CALLER of the public call */
 
-    struct weft_group *group; /* NULL: none; then the following are unused */
+    struct weft_group *group;   /* NULL: none; then the following are unused */
     int (*group_fn)(void *arg); /* also of main, for people */
     void (*enlist)(struct weft_group *group, wf_g *gp); /* before it can run */
 };
 
-int wf_start(wf_m *mp, const struct wf_start *s);   /* inside, with a P */
-int wf_start_foreign(const struct wf_start *s);     /* on any other thread */
+int wf_start(wf_m *mp, const struct wf_start *s); /* inside, with a P */
+int wf_start_foreign(const struct wf_start *s);   /* on any other thread */
 
 /* While the runtime is held it cannot end; false: none is running. */
 bool wf_sched_hold(void);
@@ -49,7 +49,7 @@ void wf_local_end(wf_g *gp);
 /* First thing on any stack that is landed on: commits what was left (sched.c). */
 wf_m *wf_landed(wf_transfer t);
 
-void     wf_g_flush(wf_p *pp); /* the P's caches go to the pool */
+void     wf_g_flush(wf_p *pp);   /* the P's caches go to the pool */
 uint64_t wf_g_warm_stacks(void); /* stacks that were touched and not given back since */
 AO_t     wf_g_made(void);        /* Gs that were ever made: 1 to that */
 

@@ -15,13 +15,13 @@ void wf_netpoll_end(void);
 
 /* Registers pd->fd once, edge-triggered, for writing and hang-up, for reading besides, or not
  * yet. */
-int  wf_netpoll_open(wf_poll_desc *pd, enum wf_watch watch);
+int wf_netpoll_open(wf_poll_desc *pd, enum wf_watch watch);
 /* Under pd->lock: the same of one that is open; never for less than before. */
 int  wf_netpoll_watch(wf_poll_desc *pd, enum wf_watch watch);
 void wf_netpoll_close(wf_poll_desc *pd);
 /* Registers a ring: its completions are taken by whoever polls (uring.h). */
 int  wf_netpoll_add_ring(int fd, unsigned number);
-bool wf_netpoll_used(void); /* descriptors are open */
+bool wf_netpoll_used(void);  /* descriptors are open */
 AO_t wf_netpoll_count(void); /* how many */
 
 /* Without blocking; returns the number of descriptors reported. */

@@ -106,10 +106,10 @@ enum wf_wait_kind {
     WF_FOR_SEND,
     WF_FOR_RECEIVE,
     WF_FOR_SELECT,
-    WF_FOR_READABLE,        /* on: its wf_poll_desc; so are the next two */
+    WF_FOR_READABLE, /* on: its wf_poll_desc; so are the next two */
     WF_FOR_WRITABLE,
     WF_FOR_DESCRIPTOR,
-    WF_FOR_TURN_TO_READ,    /* on: the descriptor's number; so is the next */
+    WF_FOR_TURN_TO_READ, /* on: the descriptor's number; so is the next */
     WF_FOR_TURN_TO_WRITE,
     WF_FOR_FREE_DESCRIPTOR,
     WF_FOR_NAME,
@@ -136,35 +136,35 @@ typedef struct wf_what {
 
 struct wf_g {
     /* The switch: owned by whoever runs the G, handed over with it. */
-    void         *fctx;        /* saved context; NULL: it runs; of a free G: to be made anew */
-    wf_g         *link;        /* owner of the list it is in */
-    volatile AO_t token;       /* atomic; see the table above */
-    volatile AO_t guard;       /* atomic: wf_spin *, the lock that guards its wait, or 0 */
-    int           saved_errno; /* carried with the G across switches */
-    unsigned      index;       /* fixed: its number, > 0 */
-    volatile unsigned turns;   /* atomic; see above */
-    volatile unsigned wait_began; /* atomic; the G itself: wf_the_sched.clock then */
-    volatile unsigned char state; /* enum wf_g_state; owner P; ALIVE once all else is set */
-    volatile unsigned char fresh; /* atomic; owner P: has not run yet */
-    unsigned char shield;      /* the G itself: weft_shield */
-    volatile unsigned char wait_for; /* atomic; the G itself: enum wf_wait_kind */
-    unsigned char wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
-    unsigned char granted;     /* under the bucket's lock: its waker gave it what it wants */
-    unsigned char bound;       /* atomic; enum wf_bound: the G itself; sysmon, while it has taken
+    void                  *fctx;  /* saved context; NULL: it runs; of a free G: to be made anew */
+    wf_g                  *link;  /* owner of the list it is in */
+    volatile AO_t          token; /* atomic; see the table above */
+    volatile AO_t          guard; /* atomic: wf_spin *, the lock that guards its wait, or 0 */
+    int                    saved_errno; /* carried with the G across switches */
+    unsigned               index;       /* fixed: its number, > 0 */
+    volatile unsigned      turns;       /* atomic; see above */
+    volatile unsigned      wait_began;  /* atomic; the G itself: wf_the_sched.clock then */
+    volatile unsigned char state;       /* enum wf_g_state; owner P; ALIVE once all else is set */
+    volatile unsigned char fresh;       /* atomic; owner P: has not run yet */
+    unsigned char          shield;      /* the G itself: weft_shield */
+    volatile unsigned char wait_for;    /* atomic; the G itself: enum wf_wait_kind */
+    unsigned char          wait_mode;   /* under the bucket's lock: what a waiter of lot.h wants */
+    unsigned char          granted; /* under the bucket's lock: its waker gave it what it wants */
+    unsigned char          bound; /* atomic; enum wf_bound: the G itself; sysmon, while it has taken
                                   its token; who resumes it */
-    volatile unsigned char cancel; /* atomic; 1: its group was cancelled */
-    volatile AO_t wait_on;     /* the G itself: the object it waits for; lot.h's key */
+    volatile unsigned char cancel;  /* atomic; 1: its group was cancelled */
+    volatile AO_t          wait_on; /* the G itself: the object it waits for; lot.h's key */
 
     void (*fn)(void *);
     void       *arg;
-    const void *started_at; /* where weft_go or its like was called: a return address */
-    uint64_t id;    /* never reused */
-    wf_stack stack; /* kept when the G is free */
-    unsigned arg_room; /* bytes below the stack's start that an argument may take */
-    unsigned batch;    /* of free Gs: how many follow in this batch */
-    unsigned pins;     /* the G itself: weft_pin */
+    const void *started_at;   /* where weft_go or its like was called: a return address */
+    uint64_t    id;           /* never reused */
+    wf_stack    stack;        /* kept when the G is free */
+    unsigned    arg_room;     /* bytes below the stack's start that an argument may take */
+    unsigned    batch;        /* of free Gs: how many follow in this batch */
+    unsigned    pins;         /* the G itself: weft_pin */
     unsigned hibernate_after; /* atomic; the G itself: units of WF_CLOCK_NS, or see hibernate.c */
-    struct wf_m *bound_to; /* the G itself, before it sets bound */
+    struct wf_m *bound_to;    /* the G itself, before it sets bound */
 
     struct weft_group *group; /* fixed while alive; NULL: none */
     int (*group_fn)(void *);
@@ -174,13 +174,13 @@ struct wf_g {
         wf_g   *wait_next;  /* the waitgroup's chain; the next batch of free Gs */
         int64_t wait_since; /* under the bucket's lock: when it began to wait (lot.h) */
     };
-    void      *locals;     /* the G itself: its coroutine-local values (local.c) */
-    wf_list   wait_node;   /* under the lock of what it waits for */
-    wf_list   group_node;  /* under the group's lock */
-    wf_timer  timer;       /* of sleeps and deadlines: armed and disarmed by the G */
-    void     *borrow;      /* the G itself: the buffers it has borrowed */
-    char     *name;        /* malloc'ed or NULL */
-    void     *moved;       /* as bound: where its live bytes are while it hibernates, or NULL */
+    void     *locals;     /* the G itself: its coroutine-local values (local.c) */
+    wf_list   wait_node;  /* under the lock of what it waits for */
+    wf_list   group_node; /* under the group's lock */
+    wf_timer  timer;      /* of sleeps and deadlines: armed and disarmed by the G */
+    void     *borrow;     /* the G itself: the buffers it has borrowed */
+    char     *name;       /* malloc'ed or NULL */
+    void     *moved;      /* as bound: where its live bytes are while it hibernates, or NULL */
     wf_shadow shadow;
 } WF_ALIGNED;
 
@@ -375,6 +375,6 @@ static inline void wf_turn_end(wf_g *gp, void *fctx)
 
 wf_g *wf_g_at(unsigned index);
 /* Calls visit on each G that was ever made, free ones too; concurrent with all. */
-void  wf_g_each(void (*visit)(wf_g *gp, void *arg), void *arg);
+void wf_g_each(void (*visit)(wf_g *gp, void *arg), void *arg);
 
 #endif

@@ -39,7 +39,7 @@ static wf_p *idle_take(void)
     if (pp) {
         S.idle_p = pp->link;
         AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1); /* pairs with sleep_for_good's fence */
-        if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
+        if (AO_load(&S.sysmon_asleep))                /* nobody has set it for long */
             wf_clock_set(wf_now());
         AO_store(&pp->status, WF_P_RUNNING);
     }
@@ -414,7 +414,7 @@ void wf_go_idle(wf_m *mp)
     wf_p *pp = mp->pp;
     if (mp->ring)
         wf_flush_ring(mp); /* before the last look: it may complete at once */
-    bool  poll_others = S.procs > 1 && others_poll(pp);
+    bool poll_others = S.procs > 1 && others_poll(pp);
     wf_lock_acquire(&S.lock);
     if (S.global.n > 0 || AO_load(&S.stopped)) {
         wf_lock_release(&S.lock);

@@ -16,12 +16,10 @@ void wf_lockcheck_find(void)
 
 void wf_lockcheck_call(const wf_g *gp, enum wf_commit how)
 {
-    static const char *const words[] = { [WF_COMMIT_NONE] = "parks",
-                                         [WF_COMMIT_PARK] = "parks",
-                                         [WF_COMMIT_GUARDED] = "parks",
-                                         [WF_COMMIT_PUBLISH] = "parks",
-                                         [WF_COMMIT_YIELD] = "yields",
-                                         [WF_COMMIT_EXIT] = "ends",
-                                         [WF_COMMIT_GLOBAL] = "parks" };
+    static const char *const words[] = {
+        [WF_COMMIT_NONE] = "parks",    [WF_COMMIT_PARK] = "parks",   [WF_COMMIT_GUARDED] = "parks",
+        [WF_COMMIT_PUBLISH] = "parks", [WF_COMMIT_YIELD] = "yields", [WF_COMMIT_EXIT] = "ends",
+        [WF_COMMIT_GLOBAL] = "parks",
+    };
     wf_the_sched.lockcheck(gp->id, gp->name, words[how]);
 }

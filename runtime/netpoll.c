@@ -143,8 +143,8 @@ static void retract(wf_poll_desc *pd, enum wf_mode mode)
 /* Any news are consumed: 0; 1: there is nothing but to wait, and the word says so; or an error. */
 static int announce(wf_poll_desc *pd, enum wf_mode mode)
 {
-    bool wait =
-        AO_char_load(&pd->pollable) && AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
+    bool wait = AO_char_load(&pd->pollable) &&
+                AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
     wf_fence_after_rmw(); /* pairs with poll_fire's fence: the deadline, then the word */
     int r = ended(pd, mode);
     if (r == 0 && wait)

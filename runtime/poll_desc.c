@@ -11,11 +11,11 @@ enum { CHUNK = 256, CHUNKS = 1 << 16 }; /* 24 bits of index */
 #define GEN_MASK ((UINT64_C(1) << 40) - 1)
 
 static struct {
-    wf_lock lock       WF_ALIGNED;
-    wf_poll_desc      *free;           /* under lock, newest first */
-    volatile AO_t last WF_ALIGNED;     /* the largest index; written under lock */
-    wf_poll_desc      *chunks[CHUNKS]; /* never unmapped; written under lock */
-} cache; /* zeroed, or its 512 KiB would lie in every program's file */
+    wf_lock       lock WF_ALIGNED;
+    wf_poll_desc *free;            /* under lock, newest first */
+    volatile AO_t last WF_ALIGNED; /* the largest index; written under lock */
+    wf_poll_desc *chunks[CHUNKS];  /* never unmapped; written under lock */
+} cache;                           /* zeroed, or its 512 KiB would lie in every program's file */
 
 wf_poll_desc *wf_poll_cache_at(unsigned index)
 {

@@ -82,26 +82,26 @@ typedef struct wf_poll_side {
 /* All that reading, writing and their events touch is in the first line.  There is one for
  * each connection, idle ones too: three lines. */
 struct wf_poll_desc {
-    wf_spin           lock WF_ALIGNED;
-    unsigned          index;       /* fixed: its number, > 0 */
-    volatile AO_t     gen;         /* 40 bits, never 0; changed under lock at open and close */
-    volatile unsigned news;        /* atomic: see above; written under lock */
-    unsigned          urgent_at;   /* the reader: the count in news before the attempt */
-    unsigned          urgent_seen; /* the reader: that before one that found nothing left;
+    wf_spin                lock WF_ALIGNED;
+    unsigned               index;       /* fixed: its number, > 0 */
+    volatile AO_t          gen;         /* 40 bits, never 0; changed under lock at open and close */
+    volatile unsigned      news;        /* atomic: see above; written under lock */
+    unsigned               urgent_at;   /* the reader: the count in news before the attempt */
+    unsigned               urgent_seen; /* the reader: that before one that found nothing left;
                                       while the two differ a short read means nothing */
-    bool              closing;     /* under lock */
-    volatile unsigned char pollable; /* atomic: one can wait for it; until its number goes */
-    bool              short_rule;  /* the reader: a short read means drained (TCP) */
-    bool              drained;     /* the reader: the last read fell short */
-    volatile AO_t     deadline[2]; /* int64_t; written under lock: see above */
-    volatile AO_t     g[2];        /* rg and wg; see the table */
+    bool                   closing;     /* under lock */
+    volatile unsigned char pollable;    /* atomic: one can wait for it; until its number goes */
+    bool                   short_rule;  /* the reader: a short read means drained (TCP) */
+    bool                   drained;     /* the reader: the last read fell short */
+    volatile AO_t          deadline[2]; /* int64_t; written under lock: see above */
+    volatile AO_t          g[2];        /* rg and wg; see the table */
 
     wf_poll_side      side[2];
-    int               fd;          /* fixed while open */
-    volatile unsigned watch;       /* enum wf_watch; written under lock, never lowered but at the end */
-    wf_inbox          inbox;       /* under lock: what a ring has brought */
-    unsigned          timer_seq;   /* under lock: the last number given to a timer */
-    unsigned          link;        /* under poll_cache's lock: the index of the next free one */
+    int               fd;    /* fixed while open */
+    volatile unsigned watch; /* enum wf_watch; written under lock, never lowered but at the end */
+    wf_inbox          inbox; /* under lock: what a ring has brought */
+    unsigned          timer_seq; /* under lock: the last number given to a timer */
+    unsigned          link;      /* under poll_cache's lock: the index of the next free one */
 };
 
 _Static_assert(offsetof(struct wf_poll_desc, side) == WF_CACHELINE, "a read touches one line");
@@ -118,7 +118,7 @@ void          wf_poll_cache_free(wf_poll_desc *pd);
 wf_poll_desc *wf_poll_cache_at(unsigned index); /* NULL: never allocated */
 unsigned      wf_poll_cache_count(void);        /* one past the largest index */
 
-void          wf_poll_next_gen(wf_poll_desc *pd); /* under lock: stale from here on */
+void wf_poll_next_gen(wf_poll_desc *pd); /* under lock: stale from here on */
 
 /* Hints for an event that is about to be told: brings the poll_desc near; its reader. */
 void wf_poll_near(uint64_t id);

@@ -70,7 +70,7 @@ int wf_runq_spill(wf_runq *q, wf_glist *out);
 wf_g *wf_runq_steal(wf_runq *q);
 /* Thief: takes runnext only if it still is `seen` (wf_runq_next_word): shared, or the P is
  * lent to the thief. */
-bool  wf_runq_steal_next(wf_runq *q, AO_t seen);
+bool wf_runq_steal_next(wf_runq *q, AO_t seen);
 
 /* ---- The owner's side, on every switch: inline ------------------------------- */
 
@@ -110,7 +110,7 @@ static inline wf_g *wf_runq_swap_next(wf_runq *q, wf_g *gp, bool shared)
     AO_t now = (AO_t)gp | (shared ? WF_RUNQ_SHARED : 0), old = AO_load(&q->next);
     /* full: pairs with the thief's in wf_runq_steal_next, as wf_runq_take_next's does */
     if (WF_UNLIKELY(old & WF_RUNQ_SHARED) && !AO_compare_and_swap_full(&q->next, old, 0))
-        old = 0; /* a thief was first */
+        old = 0;                     /* a thief was first */
     AO_store_release(&q->next, now); /* pairs with the acquire in wf_runq_next_word */
     return wf_runq_unmark(old);
 }

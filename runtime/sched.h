@@ -66,26 +66,26 @@ struct wf_p {
 
     volatile AO_t poke WF_ALIGNED; /* atomic; others ask the owner for a slow look */
     volatile AO_t tick;            /* owner writes, sysmon reads: one a switch */
-    wf_random     random; /* owner */
+    wf_random     random;          /* owner */
 
-    wf_g         *free;  /* owner: dead Gs with default stacks, newest first */
-    wf_g         *spare; /* owner: a full batch of them, or NULL */
-    unsigned      nfree;
-    unsigned      batch_left; /* owner: Gs of polls and timers not yet run */
-    unsigned      batch_run;
-    AO_t          looked; /* owner: the tick of the last look at the global queue, see take_old */
-    bool          global_turn; /* taker, then owner: the global queue comes before the ring */
-    AO_t          given; /* under sched.lock: tick + owners when a G was last given it that waited there */
-    int64_t       batch_time;
-    AO_t          oldest; /* owner: the ring's head as last seen by oldest_is_due */
-    int64_t       oldest_since;
-    void         *buffers;    /* owner: free read buffers (net) */
-    int           nbuffers;
-    void         *timers_kept; /* owner: memory of freed weft_timers (chan_timer.c) */
-    int           n_timers_kept;
-    AO_t          io_tick; /* owner: the switch after which io_run attempts were made (net) */
-    unsigned      io_run;
-    uint64_t      next_id, end_id; /* owner: coroutine numbers set aside */
+    wf_g    *free;  /* owner: dead Gs with default stacks, newest first */
+    wf_g    *spare; /* owner: a full batch of them, or NULL */
+    unsigned nfree;
+    unsigned batch_left; /* owner: Gs of polls and timers not yet run */
+    unsigned batch_run;
+    AO_t     looked;      /* owner: the tick of the last look at the global queue, see take_old */
+    bool     global_turn; /* taker, then owner: the global queue comes before the ring */
+    AO_t given; /* under sched.lock: tick + owners when a G was last given it that waited there */
+    int64_t  batch_time;
+    AO_t     oldest; /* owner: the ring's head as last seen by oldest_is_due */
+    int64_t  oldest_since;
+    void    *buffers; /* owner: free read buffers (net) */
+    int      nbuffers;
+    void    *timers_kept; /* owner: memory of freed weft_timers (chan_timer.c) */
+    int      n_timers_kept;
+    AO_t     io_tick; /* owner: the switch after which io_run attempts were made (net) */
+    unsigned io_run;
+    uint64_t next_id, end_id; /* owner: coroutine numbers set aside */
 
     volatile AO_t coming; /* owner writes: a timer that it is about to add; else WF_TIMER_NONE */
 
@@ -107,12 +107,12 @@ enum wf_commit {
 };
 
 struct wf_m {
-    volatile AO_t inside; /* atomic: this thread uses the runtime or its P; see wf_grip */
-    volatile AO_t grip;   /* enum wf_grip; see the table */
-    wf_p *pp;             /* the M itself; stale once the grip is lost */
-    wf_g *gp;             /* the G it runs; NULL on g0 and between block_enter and leave */
-    wf_g *blocked;        /* the G between block_enter and leave */
-    int  *errno_loc;      /* of this thread */
+    volatile AO_t inside;    /* atomic: this thread uses the runtime or its P; see wf_grip */
+    volatile AO_t grip;      /* enum wf_grip; see the table */
+    wf_p         *pp;        /* the M itself; stale once the grip is lost */
+    wf_g         *gp;        /* the G it runs; NULL on g0 and between block_enter and leave */
+    wf_g         *blocked;   /* the G between block_enter and leave */
+    int          *errno_loc; /* of this thread */
 
     wf_g          *prev; /* the G that was left; read by who lands */
     enum wf_commit commit;
@@ -121,28 +121,28 @@ struct wf_m {
     void (*after_fn)(void *arg);
     void *commit_arg;
 
-    wf_g          g0; /* its own stack: only fctx and shadow are used */
-    volatile unsigned park_word; /* futex: 1 = a P (or the end) was handed over */
-    wf_p         *nextp;     /* under sched.lock: handed over while it slept */
-    bool          spinning;  /* the M itself; set by the waker with nextp */
-    bool          woken;     /* the same: by a waker, and it has not found work since */
-    wf_g         *pinned;    /* the M itself: the only G that it may run (weft_pin) */
-    volatile AO_t waits_pinned; /* the M itself: on g0, for a P for that G */
-    bool          surplus;   /* under sched.lock: as it went idle there were enough without it */
-    bool          retired;   /* the M itself: it ends, having been idle for long */
-    bool          zombie;    /* under sched.lock: abandoned by the stop, in other code */
-    bool          exited;    /* under sched.lock: it touches nothing of the runtime any more */
-    unsigned      block_depth;
-    int64_t       gave_up_at; /* when block_enter gave its P away at once; 0: it did not */
-    clockid_t     cpu_clock;  /* fixed: of this thread's CPU time */
-    int           tid;        /* fixed: the kernel's number of this thread */
-    wf_m         *link;      /* under sched.lock: idle list */
-    wf_m         *all;       /* under sched.lock: all Ms */
-    void         *sigstack;
-    uint64_t      thread;    /* pthread_t */
-    struct wf_uring *ring; /* the M itself: NULL: it has none yet (uring.c) */
-    bool          ringless;  /* the M itself: it can have none */
-    unsigned      ring_turns; /* the M itself: polls of it that found something */
+    wf_g              g0;           /* its own stack: only fctx and shadow are used */
+    volatile unsigned park_word;    /* futex: 1 = a P (or the end) was handed over */
+    wf_p             *nextp;        /* under sched.lock: handed over while it slept */
+    bool              spinning;     /* the M itself; set by the waker with nextp */
+    bool              woken;        /* the same: by a waker, and it has not found work since */
+    wf_g             *pinned;       /* the M itself: the only G that it may run (weft_pin) */
+    volatile AO_t     waits_pinned; /* the M itself: on g0, for a P for that G */
+    bool              surplus; /* under sched.lock: as it went idle there were enough without it */
+    bool              retired; /* the M itself: it ends, having been idle for long */
+    bool              zombie;  /* under sched.lock: abandoned by the stop, in other code */
+    bool              exited;  /* under sched.lock: it touches nothing of the runtime any more */
+    unsigned          block_depth;
+    int64_t           gave_up_at; /* when block_enter gave its P away at once; 0: it did not */
+    clockid_t         cpu_clock;  /* fixed: of this thread's CPU time */
+    int               tid;        /* fixed: the kernel's number of this thread */
+    wf_m             *link;       /* under sched.lock: idle list */
+    wf_m             *all;        /* under sched.lock: all Ms */
+    void             *sigstack;
+    uint64_t          thread;     /* pthread_t */
+    struct wf_uring  *ring;       /* the M itself: NULL: it has none yet (uring.c) */
+    bool              ringless;   /* the M itself: it can have none */
+    unsigned          ring_turns; /* the M itself: polls of it that found something */
 };
 
 /* By lines of the cache: what changes seldom, and is read at each switch, lies apart from
@@ -164,27 +164,27 @@ typedef struct wf_sched {
     volatile AO_t futile; /* a wake-up for a lone runnext found nothing; until sysmon's next tick */
 
     volatile AO_t poll_state WF_ALIGNED; /* enum wf_poll_state; see below */
-    volatile AO_t poll_until;   /* when the blocked poller returns by itself */
-    volatile AO_t sysmon_asleep; /* see sysmon.c */
-    volatile AO_t n_global;      /* the length of global; written under lock */
+    volatile AO_t poll_until;            /* when the blocked poller returns by itself */
+    volatile AO_t sysmon_asleep;         /* see sysmon.c */
+    volatile AO_t n_global;              /* the length of global; written under lock */
 
-    wf_lock  lock WF_ALIGNED;
-    wf_glist global;          /* under lock */
-    wf_p    *idle_p;          /* under lock */
-    wf_m    *idle_m;          /* under lock */
-    wf_m    *poller;          /* under lock: who is in the blocking poll */
-    int      n_idle_m;        /* under lock */
-    wf_m    *retired;         /* under lock: the last that ended; the next one joins it */
-    wf_m    *all_m;           /* under lock */
-    int      n_threads;       /* under lock */
-    int      n_exited;        /* under lock: of n_threads */
-    int      max_threads;     /* fixed */
-    bool     short_said;      /* under lock: that a thread could not be made */
-    volatile AO_t short_until; /* atomic; the last one could not: when to try again; else 0 */
-    volatile AO_t n_parks, n_wakes, n_handoffs; /* counters, atomic adds */
-    volatile AO_t n_started, n_finished;        /* by threads without a P */
-    volatile AO_t n_polls, n_poll_events;       /* by threads without a P */
-    volatile unsigned exit_word; /* futex: changes as Ms exit and as the last G ends */
+    wf_lock           lock WF_ALIGNED;
+    wf_glist          global;      /* under lock */
+    wf_p             *idle_p;      /* under lock */
+    wf_m             *idle_m;      /* under lock */
+    wf_m             *poller;      /* under lock: who is in the blocking poll */
+    int               n_idle_m;    /* under lock */
+    wf_m             *retired;     /* under lock: the last that ended; the next one joins it */
+    wf_m             *all_m;       /* under lock */
+    int               n_threads;   /* under lock */
+    int               n_exited;    /* under lock: of n_threads */
+    int               max_threads; /* fixed */
+    bool              short_said;  /* under lock: that a thread could not be made */
+    volatile AO_t     short_until; /* atomic; the last one could not: when to try again; else 0 */
+    volatile AO_t     n_parks, n_wakes, n_handoffs; /* counters, atomic adds */
+    volatile AO_t     n_started, n_finished;        /* by threads without a P */
+    volatile AO_t     n_polls, n_poll_events;       /* by threads without a P */
+    volatile unsigned exit_word;   /* futex: changes as Ms exit and as the last G ends */
     volatile AO_t gate WF_ALIGNED; /* last; 1: running; 2 for each foreign thread inside (m.c) */
 } wf_sched;
 
@@ -207,14 +207,14 @@ static inline void wf_clock_set(int64_t now)
 
 /* The M of this thread, NULL outside.  Never inlined, and its result never kept
  * across a park: the G may have moved. */
-wf_m *wf_m_self(void);
+wf_m                      *wf_m_self(void);
 extern _Thread_local wf_m *wf_this_m; /* never by its name: see wf_m_self */
 
 WF_COLD _Noreturn void wf_die_outside(const wf_m *mp, const char *call);
-WF_COLD void wf_enter_slow(wf_m *mp);
-WF_COLD bool wf_grip_regain(wf_m *mp); /* inside: false if it has lost its P */
+WF_COLD void           wf_enter_slow(wf_m *mp);
+WF_COLD bool           wf_grip_regain(wf_m *mp); /* inside: false if it has lost its P */
 WF_COLD _Noreturn void wf_sleep_for_ever(void);
-void wf_m_set_self(wf_m *mp);
+void                   wf_m_set_self(wf_m *mp);
 
 /*
  * Dies if this thread runs no coroutine: first in calls that mostly need no P, and do not enter.
@@ -295,7 +295,7 @@ void wf_ready(wf_m *mp, wf_g *gp);
 /* The same from any thread, with a P or without. */
 void wf_ready_anywhere(wf_g *gp);
 void wf_ready_list(wf_m *mp, wf_glist *list); /* mp NULL: without a P */
-void wf_push_local(wf_m *mp, wf_glist *list);  /* as ready_list, but wakes nobody */
+void wf_push_local(wf_m *mp, wf_glist *list); /* as ready_list, but wakes nobody */
 /* Its P was given away: the current G waits for one in the global queue. */
 wf_m *wf_leave_without_p(wf_m *mp);
 
@@ -305,14 +305,15 @@ WF_COLD void wf_lockcheck_call(const wf_g *gp, enum wf_commit how);
 
 static inline bool wf_g_cancelled(const wf_g *gp)
 {
-    return WF_UNLIKELY((AO_t)AO_char_load(&gp->cancel) | AO_load(&wf_the_sched.stopping)) && !gp->shield;
+    return WF_UNLIKELY((AO_t)AO_char_load(&gp->cancel) | AO_load(&wf_the_sched.stopping)) &&
+           !gp->shield;
 }
 
 /* ---- Looking for work (proc.c) ---------------------------------------------- */
 
 wf_g *wf_find_runnable(wf_m *mp); /* on g0; NULL: the runtime has stopped */
 /* Readied by a poll or by timers: the G that runs next decides on wake-ups. */
-void  wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now);
+void wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now);
 
 /* ---- Idle Ps and Ms, waking, the netpoller's turn (idle.c) -------------------- */
 
@@ -340,33 +341,33 @@ void  wf_ready_batch(wf_m *mp, wf_glist *out, int64_t now);
  */
 enum wf_poll_state { WF_POLL_ABSENT, WF_POLL_BLOCKED, WF_POLL_DOZING };
 
-void  wf_go_idle(wf_m *mp);  /* on g0, nothing found: returns with a P, or stopped */
-void  wf_stop_m(wf_m *mp);   /* without a P: sleeps until it is handed one, or the end */
-void  wf_wakep(void);        /* one more M, if a P idles and none spins */
-void  wf_handoff(wf_m *mp);   /* mp gives its P up: it lies idle or gets another M */
+void wf_go_idle(wf_m *mp); /* on g0, nothing found: returns with a P, or stopped */
+void wf_stop_m(wf_m *mp);  /* without a P: sleeps until it is handed one, or the end */
+void wf_wakep(void);       /* one more M, if a P idles and none spins */
+void wf_handoff(wf_m *mp); /* mp gives its P up: it lies idle or gets another M */
 /* Under sched.lock, which it releases: pp, which lost its M, lies idle or gets another. */
-void  wf_p_pass_on(wf_p *pp);
-bool  wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
+void wf_p_pass_on(wf_p *pp);
+bool wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
 /* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
-bool  wf_doze(wf_m *mp, int64_t limit);
+bool wf_doze(wf_m *mp, int64_t limit);
 /* What mp queued in its ring goes to the kernel, before mp sleeps or is in other code. */
-void  wf_flush_ring(wf_m *mp);
+void wf_flush_ring(wf_m *mp);
 /* A P has polled: its batch goes to the ring; the G that runs next decides on wake-ups. */
-void  wf_polled(wf_m *mp, wf_glist *out, int64_t now);
-bool  wf_work_anywhere(void); /* in the global queue or a ring */
+void wf_polled(wf_m *mp, wf_glist *out, int64_t now);
+bool wf_work_anywhere(void); /* in the global queue or a ring */
 /* wf_timer_add to mp's heap; an earlier timer breaks the blocked poll.  0 or -ENOMEM. */
-int   wf_timer_start(wf_m *mp, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq);
+int wf_timer_start(wf_m *mp, wf_timer *t, int64_t when, wf_timer_fn fn, void *arg, AO_t seq);
 
 /* ---- Taking a P from its M: see wf_grip (retake.c) ------------------------------ */
 
 /* Under sched.lock: from an M that runs outside; true: it is the caller's. */
-bool  wf_p_take(wf_p *pp);
+bool wf_p_take(wf_p *pp);
 /* Under sched.lock: one whose M is between weft_block_enter and leave, or NULL. */
 wf_p *wf_p_take_blocked(void);
 /* Takes it and passes it on: it lies idle or gets another M.  Where the M only computes it
  * keeps its P rather than that a thread over the cap is made. */
-bool  wf_p_retake(wf_p *pp, bool computes);
-bool  wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
+bool wf_p_retake(wf_p *pp, bool computes);
+bool wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
 /* CPU time, ns, of the M that holds pp in other code, and its thread; else -1. */
 int64_t wf_p_cpu(wf_p *pp, int *tid);
 
@@ -374,17 +375,17 @@ int64_t wf_p_cpu(wf_p *pp, int *tid);
 
 void  wf_global_push_list(wf_glist *list);
 void  wf_global_push_locked(wf_glist *list); /* under sched.lock */
-wf_g *wf_global_take(wf_m *mp); /* one to run now, and a share for the local ring */
+wf_g *wf_global_take(wf_m *mp);              /* one to run now, and a share for the local ring */
 wf_g *wf_global_take_one(void);
 
 /* ---- Gs that only one M may run (pin.c) ------------------------------------------- */
 
 /* mp has no P: takes an idle one, else its thread waits, and its G stays on it. */
-void  wf_p_await(wf_m *mp);
+void wf_p_await(wf_m *mp);
 /* On g0: gives mp's P to the M that alone may run gp. */
-void  wf_give_p(wf_m *mp, wf_g *gp);
+void wf_give_p(wf_m *mp, wf_g *gp);
 /* On g0 of an M with a pinned G: gives its P up until it is given one for that G. */
-wf_g *wf_await_pinned(wf_m *mp);
+wf_g        *wf_await_pinned(wf_m *mp);
 WF_COLD void wf_unpin_ended(wf_m *mp);
 
 /* ---- Threads and the life of the runtime (m.c) --------------------------------- */
@@ -392,18 +393,18 @@ WF_COLD void wf_unpin_ended(wf_m *mp);
 wf_m *wf_m_new_locked(wf_p *pp, bool spinning); /* under sched.lock; NULL: no memory */
 int   wf_m_launch(wf_m *mp);                    /* its thread; after the lock is released */
 /* Under sched.lock: one that was not launched.  Beside how many threads, if it is to be said. */
-int   wf_m_undo_locked(wf_m *mp);
-void  wf_m_say_short(int beside, int error);
-bool  wf_m_possible(void);                      /* the last was, or it is time to try again */
-bool  wf_m_is_alone(void); /* there is no other M */
-int   wf_proc_start(int procs, int max_threads);
-int   wf_proc_first(void); /* the first M */
-void  wf_sched_open(void); /* threads that are no Ms may start and wake coroutines now */
+int  wf_m_undo_locked(wf_m *mp);
+void wf_m_say_short(int beside, int error);
+bool wf_m_possible(void); /* the last was, or it is time to try again */
+bool wf_m_is_alone(void); /* there is no other M */
+int  wf_proc_start(int procs, int max_threads);
+int  wf_proc_first(void); /* the first M */
+void wf_sched_open(void); /* threads that are no Ms may start and wake coroutines now */
 /* Stops scheduling, ends the threads; true: all ended, false: some were abandoned. */
-bool  wf_proc_stop(void);
-void wf_schedule(wf_m *mp);     /* an M's loop on its g0 (sched.c); returns at the stop */
-uint64_t wf_live(void);         /* coroutines alive */
-void     wf_live_changed(void); /* while stopping: a coroutine ended */
+bool     wf_proc_stop(void);
+void     wf_schedule(wf_m *mp);          /* an M's loop on its g0 (sched.c); returns at the stop */
+uint64_t wf_live(void);                  /* coroutines alive */
+void     wf_live_changed(void);          /* while stopping: a coroutine ended */
 bool     wf_wait_live(int64_t deadline); /* false: some live still */
 void     wf_proc_free(bool clean);       /* after wf_proc_stop, which told whether it was clean */
 
@@ -427,7 +428,7 @@ void wf_sysmon_set_sleep_hook(bool (*fn)(void));
 /* ---- Coroutines (coroutine.c) ------------------------------------------------ */
 
 void wf_g_free(wf_m *mp, wf_g *gp); /* dead and landed: back to the caches */
-void wf_g_trim(void);     /* sysmon: gives back what was not needed lately */
+void wf_g_trim(void);               /* sysmon: gives back what was not needed lately */
 bool wf_g_any_warm(void); /* free stacks that still hold pages: there is more to give back */
 
 #endif

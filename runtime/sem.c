@@ -188,7 +188,7 @@ void weft_once_do(weft_once *o, void (*fn)(void *arg), void *arg)
         return;
     wf_m *mp = wf_enter("weft_once_do");
     if (AO_compare_and_swap(word, NEW, RUNNING)) { /* one wins: it needs no order */
-        o->opaque[1] = wf_who(WF_CALLER); /* for people */
+        o->opaque[1] = wf_who(WF_CALLER);          /* for people */
         unsigned was = mp->gp->shield;
         mp->gp->shield = 1;
         wf_leave(mp); /* fn is the user's: it may park, or block */

@@ -59,7 +59,7 @@ struct class_pool {
 };
 
 static struct {
-    wf_lock lock      WF_ALIGNED; /* and wf_stack_watch, which every end reads, elsewhere */
+    wf_lock           lock WF_ALIGNED; /* and wf_stack_watch, which every end reads, elsewhere */
     bool              started;
     enum guard        guard; /* under lock: only ever moves down */
     long              maps_left;

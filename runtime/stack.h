@@ -11,24 +11,24 @@
 #include "base.h"
 
 enum {
-    WF_STACK_MIN = 16 * 1024,        /* the smallest class */
-    WF_STACK_CLASSES = 15,           /* 16 KiB << class: up to 256 MiB */
+    WF_STACK_MIN = 16 * 1024, /* the smallest class */
+    WF_STACK_CLASSES = 15,    /* 16 KiB << class: up to 256 MiB */
     WF_STACK_GUARD = 64 * 1024,
     WF_STACK_DEFAULT = 256 * 1024,
     WF_STACK_PARTS = 64
 };
 
 typedef struct wf_stack {
-    char    *top;   /* one past the highest byte; NULL: none */
-    uint32_t size;  /* usable bytes below top */
-    uint8_t  class; /* of its arena */
-    uint8_t  cold;  /* its pages were given back */
+    char    *top;  /* one past the highest byte; NULL: none */
+    uint32_t size; /* usable bytes below top */
+    uint8_t class; /* of its arena */
+    uint8_t cold;  /* its pages were given back */
 } wf_stack;
 
 /* 0 or -EINVAL: no class is that large. */
 int wf_stack_class(size_t bytes, uint8_t *class);
 
-int  wf_stack_alloc(uint8_t class, wf_stack *out); /* -ENOMEM */
+int wf_stack_alloc(uint8_t class, wf_stack *out); /* -ENOMEM */
 /* Gives the pages of n stacks back to the system, in batches; they stay allocated. */
 void wf_stack_cool(wf_stack *const *stacks, int n);
 
@@ -49,8 +49,8 @@ const char *wf_stack_guard_kind(void); /* "madvise", "mprotect" or "canary" */
 /* What is done as a coroutine ends, in bits: nothing, most often. */
 enum wf_stack_watch { WF_STACK_CANARY = 1, WF_STACK_MEASURE = 2 };
 extern volatile AO_t wf_stack_watch; /* atomic; changed under pool.lock */
-void wf_stack_watch_set(AO_t bit);
-void wf_stack_watch_clear(AO_t bit);
+void                 wf_stack_watch_set(AO_t bit);
+void                 wf_stack_watch_clear(AO_t bit);
 
 const char *wf_stack_low(const wf_stack *s); /* the lowest byte that a coroutine may use */
 /* In canary mode: dies if the stack's lowest bytes were overwritten. */

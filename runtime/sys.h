@@ -51,7 +51,7 @@ int wf_sys_pipe(int fds[2]); /* non-blocking, close-on-exec */
 /* fd, or if it is 0, 1 or 2 (they were closed) a copy beyond them, and fd is closed:
  * messages must not end up in a descriptor of ours. */
 int wf_sys_above_stdio(int fd);
-int wf_sys_close(int fd);    /* never retried on EINTR: the descriptor is gone */
+int wf_sys_close(int fd); /* never retried on EINTR: the descriptor is gone */
 
 struct pollfd;
 int wf_sys_poll(struct pollfd *p); /* of one, without waiting */

@@ -181,13 +181,13 @@ static void row_guard_touch(const bench_args *a)
 static void row_cas_pair(const bench_args *a)
 {
     static _Alignas(64) volatile long word;
-    long    n = 20000000 / a->scale, guarded = 0;
-    int64_t t0 = bench_now();
+    long                              n = 20000000 / a->scale, guarded = 0;
+    int64_t                           t0 = bench_now();
 
     for (long i = 0; i < n; i++) {
         long is_free = 0, held = 1;
-        guarded += __atomic_compare_exchange_n(&word, &is_free, 1, 0, __ATOMIC_ACQUIRE,
-                                               __ATOMIC_RELAXED);
+        guarded +=
+            __atomic_compare_exchange_n(&word, &is_free, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
         __atomic_compare_exchange_n(&word, &held, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
     }
     t0 = bench_now() - t0;
