@@ -33,6 +33,8 @@
 
 /* Writes "weft: <message>" on stderr in one write and aborts. */
 WF_COLD _Noreturn __attribute__((format(printf, 1, 2))) void wf_die(const char *format, ...);
+/* The same line, and goes on. */
+WF_COLD __attribute__((format(printf, 1, 2))) void wf_say(const char *format, ...);
 
 #ifdef WEFT_DEBUG
 #define wf_assert(e) ((e) ? (void)0 : wf_die("%s:%d: assertion failed: %s", __FILE__, __LINE__, #e))

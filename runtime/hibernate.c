@@ -49,7 +49,6 @@
 #include "pack.h"
 #include "stack.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -343,22 +342,15 @@ int64_t weft_hibernate(int64_t after_ns)
     return was * WF_CLOCK_NS;
 }
 
-static int refuse(const char *value)
-{
-    char line[160];
-    int  n = snprintf(line, sizeof line,
-                      "weft: WEFT_HIBERNATE=%.40s: must be a number of milliseconds\n", value);
-    wf_write_stderr(line, (size_t)n);
-    return -EINVAL;
-}
-
 int wf_hibernate_start(void)
 {
     const char *env = getenv("WEFT_HIBERNATE");
     char       *end = NULL;
     long        ms = env && *env ? strtol(env, &end, 10) : 0;
-    if (ms < 0 || ms > INT32_MAX || (end && *end))
-        return refuse(env);
+    if (ms < 0 || ms > INT32_MAX || (end && *end)) {
+        wf_say("WEFT_HIBERNATE=%.40s: must be a number of milliseconds", env);
+        return -EINVAL;
+    }
     memset(&search, 0, sizeof search);
     search.then = WEFT_FOREVER;
     S.hibernate_after = units_of(ms * WEFT_MS);

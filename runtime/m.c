@@ -17,7 +17,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -190,13 +189,9 @@ int wf_m_launch(wf_m *mp)
  */
 void wf_m_say_short(int beside, int error)
 {
-    char line[256];
-    int  n =
-        snprintf(line, sizeof line,
-                 "weft: no thread can be created beside %d: %s; the run goes on with those, and "
-                 "tries again; raise the limit of processes (ulimit -u) or of memory\n",
-                 beside, strerror(-error));
-    wf_write_stderr(line, (size_t)n);
+    wf_say("no thread can be created beside %d: %s; the run goes on with those, and "
+           "tries again; raise the limit of processes (ulimit -u) or of memory",
+           beside, strerror(-error));
 }
 
 int wf_m_undo_locked(wf_m *mp)

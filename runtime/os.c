@@ -124,17 +124,30 @@ int wf_write_stderr(const char *text, size_t n)
     return wf_write(STDERR_FILENO, text, n);
 }
 
-void wf_die(const char *format, ...)
+static void say(const char *format, va_list ap)
 {
-    char    line[512] = "weft: ";
-    va_list ap;
-    va_start(ap, format);
-    int n = vsnprintf(line + 6, sizeof line - 7, format, ap);
-    va_end(ap);
+    char   line[512] = "weft: ";
+    int    n = vsnprintf(line + 6, sizeof line - 7, format, ap);
     size_t len = 6 + (n < 0 ? 0 : (size_t)n);
     if (len > sizeof line - 2)
         len = sizeof line - 2;
     line[len] = '\n';
     wf_write_stderr(line, len + 1);
+}
+
+void wf_say(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(format, ap);
+    va_end(ap);
+}
+
+void wf_die(const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    say(format, ap);
+    va_end(ap);
     abort();
 }

@@ -21,7 +21,6 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -75,11 +74,7 @@ static int choose_procs(int wanted)
     char *end;
     long  n = strtol(env, &end, 10);
     if (*end || n < 1 || n > MOST_PROCS) {
-        char line[160];
-        int  len =
-            snprintf(line, sizeof line, "weft: WEFT_PROCS=%.40s: must be a number from 1 to %d\n",
-                     env, MOST_PROCS);
-        wf_write_stderr(line, (size_t)len);
+        wf_say("WEFT_PROCS=%.40s: must be a number from 1 to %d", env, MOST_PROCS);
         return -EINVAL;
     }
     return (int)n;
@@ -175,15 +170,9 @@ static void abandon_one(wf_g *gp, void *arg)
         return;
     gp->state = WF_G_ABANDONED;
     if (++*n <= NAMED_MOST) {
-        char line[256];
-        int  len =
-            snprintf(line, sizeof line,
-                     "weft: coroutine %llu (%s) did not end when the runtime stopped%s%s; it is "
-                     "abandoned\n",
-                     (unsigned long long)gp->id, gp->name ? gp->name : "unnamed",
-                     gp->wait_for ? ": it waits " : "",
-                     gp->wait_for ? wf_wait_text[gp->wait_for] : "");
-        wf_write_stderr(line, (size_t)len);
+        wf_say("coroutine %llu (%s) did not end when the runtime stopped%s%s; it is abandoned",
+               (unsigned long long)gp->id, gp->name ? gp->name : "unnamed",
+               gp->wait_for ? ": it waits " : "", gp->wait_for ? wf_wait_text[gp->wait_for] : "");
     }
     wf_mutex_abandon(gp);
     AO_store(&gp->guard, 0);
@@ -196,11 +185,8 @@ static void abandon_all(void)
 {
     int n = 0;
     wf_g_each(abandon_one, &n);
-    if (n <= NAMED_MOST)
-        return;
-    char line[96];
-    int  len = snprintf(line, sizeof line, "weft: and %d more coroutines\n", n - NAMED_MOST);
-    wf_write_stderr(line, (size_t)len);
+    if (n > NAMED_MOST)
+        wf_say("and %d more coroutines", n - NAMED_MOST);
 }
 
 static void finish(int64_t stop_ns)

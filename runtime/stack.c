@@ -16,7 +16,6 @@
 #include "os.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -162,11 +161,8 @@ static int advise(const struct iovec *iov, int n, int advice)
 
 static void fall_back(enum guard to, const char *why)
 {
-    char line[160];
-    int  n = snprintf(line, sizeof line, "weft: stack guards: %s; using %s from here on\n", why,
-                      guard_names[to]);
     set_guard(to);
-    wf_write_stderr(line, (size_t)n);
+    wf_say("stack guards: %s; using %s from here on", why, guard_names[to]);
 }
 
 static bool guard_madvise(char *from, size_t slot, int n)

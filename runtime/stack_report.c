@@ -115,17 +115,6 @@ static void add(struct table *t, const void *started_at, size_t given, size_t us
     wf_lock_release(&t->lock);
 }
 
-static int refuse(const char *value)
-{
-    wf_line l = { .n = 0 };
-    wf_line_put(&l, "weft: WEFT_STACK_REPORT=");
-    wf_line_put(&l, value);
-    wf_line_put(&l, ": must be 1 or 0");
-    wf_line_end(&l);
-    wf_write_stderr(l.text, l.n);
-    return -EINVAL;
-}
-
 int wf_stack_report_start(void)
 {
     const char *want = getenv("WEFT_STACK_REPORT");
@@ -133,8 +122,10 @@ int wf_stack_report_start(void)
         wf_stack_watch_clear(WF_STACK_MEASURE);
         return 0;
     }
-    if (strcmp(want, "1") != 0)
-        return refuse(want);
+    if (strcmp(want, "1") != 0) {
+        wf_say("WEFT_STACK_REPORT=%.40s: must be 1 or 0", want);
+        return -EINVAL;
+    }
     memset(ended.places, 0, sizeof ended.places);
     ended.n = 0;
     wf_stack_watch_set(WF_STACK_MEASURE);

@@ -9,7 +9,6 @@
 #include "stray.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <unwind.h>
 
 _Unwind_Reason_Code wf_stray_left(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
@@ -36,12 +35,8 @@ static bool is_cxx(_Unwind_Exception_Class kind)
 static void say_left(_Unwind_Exception_Class kind)
 {
     const wf_g *gp = current();
-    char        line[256];
-    int         n = snprintf(line, sizeof line,
-                             "weft: %s exception left coroutine %llu (%s): catch it in the "
-                                     "coroutine\n",
-                     is_cxx(kind) ? "a C++" : "an", (unsigned long long)gp->id, name_of(gp));
-    wf_write_stderr(line, (size_t)n);
+    wf_say("%s exception left coroutine %llu (%s): catch it in the coroutine",
+           is_cxx(kind) ? "a C++" : "an", (unsigned long long)gp->id, name_of(gp));
 }
 
 /*

@@ -8,7 +8,6 @@
 
 #include "epoll.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,10 +29,7 @@ int wf_uring_choose(void)
             chosen.wish = (enum wf_uring_wish)i;
             return 0;
         }
-    char line[160];
-    int  len = snprintf(line, sizeof line,
-                        "weft: WEFT_NETPOLL=%.40s: must be epoll, io_uring or auto\n", env);
-    wf_write_stderr(line, (size_t)len);
+    wf_say("WEFT_NETPOLL=%.40s: must be epoll, io_uring or auto", env);
     return -EINVAL;
 }
 
@@ -82,15 +78,12 @@ static int add(wf_uring **out)
 /* Under rings.lock. */
 static void say_refused(int error)
 {
-    char line[200];
-    int  n = (int)AO_load(&rings.n);
+    int n = (int)AO_load(&rings.n);
     if (AO_load(&rings.refused))
         return;
     AO_store(&rings.refused, 1);
-    int len = snprintf(line, sizeof line,
-                       "weft: no more than %d rings of io_uring: %s; epoll is used beside them\n",
-                       n, n == RINGS_MOST ? "weft's own limit" : strerror(-error));
-    wf_write_stderr(line, (size_t)len);
+    wf_say("no more than %d rings of io_uring: %s; epoll is used beside them", n,
+           n == RINGS_MOST ? "weft's own limit" : strerror(-error));
 }
 
 /* mp's ring; NULL: it can have none. */
@@ -149,11 +142,8 @@ int wf_uring_start(void)
     chosen.on = r == 0;
     if (r == 0)
         return 0;
-    char line[200];
-    int  len = snprintf(line, sizeof line,
-                        "weft: WEFT_NETPOLL=io_uring: the kernel refuses it (%s%s); epoll is used\n",
-                        strerror(-r), r == -EINVAL ? ": older than Linux 6.0" : "");
-    wf_write_stderr(line, (size_t)len);
+    wf_say("WEFT_NETPOLL=io_uring: the kernel refuses it (%s%s); epoll is used", strerror(-r),
+           r == -EINVAL ? ": older than Linux 6.0" : "");
     return 0;
 }
 
@@ -372,10 +362,8 @@ void wf_uring_attend(wf_glist *out)
 
 int wf_uring_start(void)
 {
-    static const char line[] = "weft: WEFT_NETPOLL=io_uring: this weft was built without liburing; "
-                               "epoll is used\n";
     if (chosen.wish == WF_URING_YES)
-        wf_write_stderr(line, sizeof line - 1);
+        wf_say("WEFT_NETPOLL=io_uring: this weft was built without liburing; epoll is used");
     return 0;
 }
 

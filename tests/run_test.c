@@ -242,10 +242,12 @@ static void ignores(void *arg)
     check(!"an abandoned coroutine ran again");
 }
 
+static char deaf[1000] = "deaf";
+
 static int leave_deaf(void *arg)
 {
     int             n = *(int *)arg;
-    weft_go_options named = { .name = "deaf" };
+    weft_go_options named = { .name = deaf };
 
     for (int i = 0; i < n; i++)
         check_eq(weft_go_with(&named, ignores, NULL, 0), 0);
@@ -278,6 +280,17 @@ Test(run, those_that_do_not_end_are_named_and_abandoned)
     cr_assert_eq(c->status, 0, "%s", c->text);
     cr_assert_eq(child_lines(c), 21, "%s", c->text);
     cr_assert_not_null(strstr(c->text, "weft: and 11 more coroutines\n"), "%s", c->text);
+}
+
+Test(run, a_name_may_be_longer_than_a_message)
+{
+    int one = 1;
+
+    memset(deaf, 'n', sizeof deaf - 1);
+    struct child *c = child_run(abandon, &one);
+    cr_assert_eq(c->status, 0, "%s", c->text);
+    cr_assert_eq(child_lines(c), 1, "%s", c->text);
+    cr_assert_eq(strlen(c->text), 511, "%s", c->text); /* what fits, and the line's end */
 }
 
 /* ---- Those inside other code ------------------------------------------------------------------- */
