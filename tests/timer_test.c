@@ -284,18 +284,25 @@ static int recv_op(void *c)
     return weft_chan_recv(c, NULL);
 }
 
-static int freeing(void *arg)
+/* While one waits to receive from it. */
+static void free_under_a_waiter(weft_timer *t)
 {
-    weft_timer *t = make(weft_after(HOUR), 0);
-    weft_chan  *c = weft_chan_ref(weft_timer_chan(t));
-    attempt     a = { .op = recv_op, .arg = c };
-    weft_group  g = WEFT_GROUP_INIT;
+    attempt    a = { .op = recv_op, .arg = weft_timer_chan(t) };
+    weft_group g = WEFT_GROUP_INIT;
 
     attempt_start(&a, &g);
     check(!a.done);
     weft_timer_free(t);
     join_group(&g);
     check_eq(a.result, -EPIPE);
+}
+
+static int freeing(void *arg)
+{
+    weft_timer *t = make(weft_after(HOUR), 0);
+    weft_chan  *c = weft_chan_ref(weft_timer_chan(t));
+
+    free_under_a_waiter(t);
     check_eq(weft_chan_recv(c, NULL), -EPIPE);
     weft_chan_unref(c);
     t = make(WEFT_NOWAIT, 0);
@@ -307,25 +314,17 @@ static int freeing(void *arg)
     return arg != NULL;
 }
 
-/* The one who waits has no reference: the timer's owner has the only one. */
-static int freeing_under_a_waiter(void *arg)
+/* The timer's owner has the only reference, and the one who waits none. */
+static int freeing_the_only_reference(void *arg)
 {
-    weft_timer *t = make(weft_after(HOUR), 0);
-    attempt     a = { .op = recv_op, .arg = weft_timer_chan(t) };
-    weft_group  g = WEFT_GROUP_INIT;
-
-    attempt_start(&a, &g);
-    check(!a.done);
-    weft_timer_free(t);
-    join_group(&g);
-    check_eq(a.result, -EPIPE);
+    free_under_a_waiter(make(weft_after(HOUR), 0));
     return arg != NULL;
 }
 
 Test(timer, freeing_closes_the_channel)
 {
     run_on(1, freeing, NULL);
-    run_on(1, freeing_under_a_waiter, NULL);
+    run_on(1, freeing_the_only_reference, NULL);
 }
 
 static int leave_timers(void *arg)

@@ -140,6 +140,13 @@ HELPER int resident(const struct reader *r)
     return n;
 }
 
+/* The only one of them; returns when it has read. */
+HELPER void wake_one(const struct reader *r)
+{
+    check_eq(write(r->to, "x", 1), 1);
+    join_all();
+}
+
 /* The pages that one keeps which hibernates with so many live bytes, or zeros; it is woken. */
 HELPER int one_of_depth(int bytes, int zeros)
 {
@@ -150,8 +157,7 @@ HELPER int one_of_depth(int bytes, int zeros)
     start_reading(&r);
     await_hibernated(1);
     int pages = resident(&r);
-    check_eq(write(r.to, "x", 1), 1);
-    join_all();
+    wake_one(&r);
     check_eq(r.result, 1);
     check(resident(&r) > 0);
     reader_end(&r);

@@ -26,16 +26,10 @@ processor_ns()
     cat "/proc/$pid"/task/*/schedstat | awk '{ sum += $1 } END { printf "%d\n", sum }'
 }
 
-compile hold
 start_server "$weft_echo" 127.0.0.1:0
 before=$(resident_kib)
 
-mkfifo "$work/end"
-"$work/hold" "$connections" "${address##*:}" <"$work/end" >"$work/held" 2>&1 &
-holder=$!
-pids+=("$holder")
-exec 7>"$work/end"
-await_line "$work/held" '^held'
+hold_connections "$connections"
 
 bytes_each()
 {
@@ -66,7 +60,5 @@ for _ in 1 2 3; do
 done
 [ "$used" -lt 3000000 ] || fail "$used ns in 3 s: more than 0.1 % of a core"
 
-exec 7>&-
-await "$holder"
-forget "$holder"
+let_go_of_connections
 stop_server

@@ -26,16 +26,10 @@ count() # PATTERN
     grep -cE -- "$1" "$work/said" || true
 }
 
-compile hold
 start_server "$weft_echo" 127.0.0.1:0
 gdb -batch -nx -p "$pid" -ex 'print 1' </dev/null 2>&1 | grep -q '= 1' ||
     skip "this system does not let gdb attach"
-mkfifo "$work/end"
-"$work/hold" "$connections" "${address##*:}" <"$work/end" >"$work/held" 2>&1 &
-holder=$!
-pids+=("$holder")
-exec 7>"$work/end"
-await_line "$work/held" '^held'
+hold_connections "$connections"
 
 for _ in $(seq 40); do
     run_gdb -ex 'info coroutines'
@@ -50,7 +44,5 @@ run_gdb -ex 'coroutine apply all bt'
     { cat "$work/said" >&2; fail "no word for each in place of its frames"; }
 [ "$(count '^#[0-9]+ .*accept_all')" = 1 ] || { cat "$work/said" >&2; fail "main has no frames"; }
 
-exec 7>&-
-await "$holder"
-forget "$holder"
+let_go_of_connections
 stop_server

@@ -14,6 +14,8 @@ pids=()     # servers that run
 address=    # of the server started last
 pid=        # of the server started last
 load=       # the stress tool's process, where it runs beside the script
+holder=     # the process that holds connections, and what ends it as it is closed
+held=
 
 # An address where no other process listens, nor dials from: it could get a server's port as soon
 # as that has ended.
@@ -149,6 +151,25 @@ expect_status() # STATUS WHAT
     [ "$status" -eq "$1" ] && return 0
     cat "$work/out" "$work/err" >&2
     fail "$2: status $status, not $1"
+}
+
+# Open so many connections to the server started last; each echoes once, and then says nothing.
+hold_connections() # N
+{
+    compile hold
+    mkfifo "$work/end"
+    "$work/hold" "$1" "${address##*:}" <"$work/end" >"$work/held" 2>&1 &
+    holder=$!
+    pids+=("$holder")
+    exec {held}>"$work/end"
+    await_line "$work/held" '^held'
+}
+
+let_go_of_connections()
+{
+    exec {held}>&-
+    await "$holder"
+    forget "$holder"
 }
 
 # Wait until a file holds a line that matches.
