@@ -37,7 +37,7 @@ _Static_assert(WF_WHO_BITS + 3 <= 8 * sizeof(AO_t), "who holds it fits above the
 
 #define STARVING_NS (1 * WEFT_MS)
 
-enum { PAUSES_FIRST = 16, PAUSES_LAST = 64, WOKEN_FIRST = 64, WOKEN_LAST = 256 };
+enum { PAUSES_FIRST = 16, PAUSES_LAST = 64 };
 
 static volatile AO_t *word_of(weft_mutex *m)
 {
@@ -71,14 +71,12 @@ static inline bool try_lock(volatile AO_t *word, AO_t held, AO_t clear)
 
 /* The holder may run on another P and be done at once.  Each look takes the line from it,
  * which costs it more than these pauses: so they are few, and ever longer apart.  One that was
- * woken and passed by a newcomer looks longer: if it waits again the next unlock has to wake
- * it again.  But not while others could run here. */
-static bool try_for_a_moment(wf_m *mp, volatile AO_t *word, AO_t held, AO_t clear)
+ * woken looks so too: if it waits again at once, the next unlock has to wake it again. */
+static bool try_for_a_moment(volatile AO_t *word, AO_t held, AO_t clear)
 {
-    if (wf_the_sched.procs == 1 || (clear && wf_runq_len(&mp->pp->runq) > 0))
+    if (wf_the_sched.procs == 1)
         return try_lock(word, held, clear);
-    int last = clear ? WOKEN_LAST : PAUSES_LAST;
-    for (int pauses = clear ? WOKEN_FIRST : PAUSES_FIRST; pauses <= last; pauses *= 2) {
+    for (int pauses = PAUSES_FIRST; pauses <= PAUSES_LAST; pauses *= 2) {
         if (try_lock(word, held, clear))
             return true;
         for (int i = 0; i < pauses; i++)
@@ -140,10 +138,8 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, AO_t held, weft_time deadli
 {
     wf_g *gp = (*mp)->gp;
     AO_t  clear = 0; /* WOKEN, once this one was woken */
-    if (try_for_a_moment(*mp, word, held, 0))
-        return 0;
-    int64_t since = wf_now();
-    while (!try_lock(word, held, clear)) {
+    for (int64_t since = 0; !try_for_a_moment(word, held, clear);) {
+        since = since ? since : wf_now();
         wf_ticket  t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
         wf_bucket *b = wf_lot_lock((const void *)word);
         if (!announce(word, clear)) {
@@ -162,8 +158,6 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, AO_t held, weft_time deadli
             return 0;
         }
         clear = WOKEN;
-        if (try_for_a_moment(*mp, word, held, clear))
-            return 0;
     }
     return 0;
 }
