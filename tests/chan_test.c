@@ -395,3 +395,39 @@ Test(chan, nonblock_recv_race)
 {
     run_on_1_2_8(recv_race, NULL);
 }
+
+/* ---- Typed -------------------------------------------------------------------------------------- */
+
+struct job {
+    char name[20];
+    int  number;
+};
+
+WEFT_CHAN_OF(jobs, struct job);
+
+static int typed(void *arg)
+{
+    struct job in = { "first", 1 }, other = { "second", 2 }, out = { "", 0 };
+    jobs       c = jobs_new(2);
+    (void)arg;
+    check_eq(jobs_send(c, in), 0);
+    check_eq(jobs_send_until(c, other, weft_after(WEFT_S)), 0);
+    check_eq(jobs_send_until(c, in, WEFT_NOWAIT), -ETIMEDOUT);
+    check_eq(jobs_recv(c, &out), 0);
+    check(strcmp(out.name, "first") == 0 && out.number == 1);
+    check_eq(jobs_recv_until(c, &out, weft_after(WEFT_S)), 0);
+    check(strcmp(out.name, "second") == 0 && out.number == 2);
+    check_eq(jobs_recv_until(c, &out, WEFT_NOWAIT), -ETIMEDOUT);
+    weft_case send = jobs_on_send(c, &in), recv = jobs_on_recv(c, &out);
+    check_eq(weft_select(&send, 1, WEFT_NOWAIT), 0);
+    check_eq(weft_select(&recv, 1, WEFT_NOWAIT), 0);
+    check(strcmp(out.name, "first") == 0 && out.number == 1);
+    check_eq(weft_chan_close(c.chan), 0);
+    weft_chan_unref(c.chan);
+    return 0;
+}
+
+Test(chan, typed_ones_carry_whole_elements)
+{
+    run_on(1, typed, NULL);
+}
