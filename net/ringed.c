@@ -60,7 +60,10 @@ wf_buffer *wf_ringed_take(wf_op *op, size_t most)
 /* Nothing is there: the ring is to bring it, else epoll is to tell of it. */
 static int wait_for_more(wf_op *op, enum wf_uring_what what)
 {
-    int r = wf_uring_arm(op->mp, op->f->pd, what);
+    wf_glist out;
+    wf_glist_init(&out);
+    int r = wf_uring_arm(op->mp, op->f->pd, what, &out);
+    wf_ready_list(op->mp, &out);
     if (r != 0)
         r = wf_ringed_leave(op);
     return r < 0 ? r : -EAGAIN;

@@ -174,10 +174,12 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
     if (wf_ring_key(pd) ==
         (data & ~(uint64_t)WF_KIND_MASK)) { /* else of one that was closed since */
         kept = (b || fd >= 0) && keep(pd, b, fd);
-        pd->inbox.more = b && cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
-        if (last)
-            ended(u, pd, cqe->res, what);
-        end_early(u, pd, data, over);
+        if (pd->inbox.ring == u) { /* else of an orphan: it brings nothing, but that it ended */
+            pd->inbox.more = b && cqe->flags & IORING_CQE_F_SOCK_NONEMPTY;
+            if (last)
+                ended(u, pd, cqe->res, what);
+            end_early(u, pd, data, over);
+        }
         if (!pd->closing)
             wf_poll_fire(pd, WF_READ, WF_EVENT, out);
     }

@@ -16,7 +16,8 @@
  *   NONE           ARMED   wf_uring_arm: the owner of the turn to read, not parked, whose
  *                          attempt found nothing
  *   ARMED          ENDING  wf_uring_cancel: too much lies here unread; leave; close
- *   ARMED, ENDING  NONE    wf_inbox_ended: who finds the request's last completion
+ *   ARMED, ENDING  NONE    ended: who finds the request's last completion
+ *   ARMED, ENDING  NONE    orphan: sysmon, which has cancelled it (detach.h)
  *
  * `by_ring` is true until the descriptor leaves the rings for good (wf_inbox_leave), for epoll.
  *
@@ -53,6 +54,7 @@ typedef struct wf_inbox {
     int           error;       /* a negative errno to be told once, after the buffers */
     bool          by_ring, ending;
     bool          more;   /* of a connection: the kernel said so, and has brought no more */
+    bool          orphan; /* a request was detached, and may hold the file for long */
     unsigned char strays; /* completions in a row that came while the ring's M slept */
     unsigned char what;   /* enum wf_uring_what: of the request; fixed while one is out */
 } wf_inbox;

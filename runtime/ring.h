@@ -54,7 +54,10 @@ struct wf_uring {
     char                     *buffers;  /* fixed */
     unsigned                  nbuffers; /* under pool: how many the kernel was ever given */
     unsigned                  number;   /* fixed */
-    bool                      owned;    /* under rings.lock: an M has it */
+    struct wf_m              *owner;    /* under rings.lock: the M that has it; NULL: none */
+    volatile AO_t             detached; /* written under sq: see detach.h */
+    unsigned                  tail;     /* sysmon: of the completions, which has stood there */
+    int64_t                   tail_at;  /* sysmon: since then, while the thread had some to do */
 };
 
 /* 0, or why there can be none (-EINVAL: the kernel is too old). */

@@ -183,11 +183,11 @@ static void poll_for_others(int64_t now)
     wf_ready_list(NULL, &out);
 }
 
-static void attend_rings(void)
+static void with_rings(void (*see_to)(wf_glist *out))
 {
     wf_glist out;
     wf_glist_init(&out);
-    wf_uring_attend(&out);
+    see_to(&out);
     wf_ready_list(NULL, &out);
 }
 
@@ -251,7 +251,7 @@ static void tick(int64_t now)
     if (!all_idle() || AO_load(&S.short_until))
         poll_for_others(now);
     if (wf_uring_on())
-        attend_rings();
+        with_rings(wf_uring_attend);
     if (now >= mon.trim_at) {
         wf_g_trim();
         mon.trim_at = now + TRIM_NS;
@@ -273,6 +273,8 @@ static void sleep_for_good(void)
     AO_store(&S.sysmon_asleep, 1);
     wf_fence(); /* pairs with idle.c's watch */
     if (all_idle()) {
+        if (wf_uring_on()) /* a P that runs what comes of it sets the word */
+            with_rings(wf_uring_leave_none);
         int64_t limit = wf_g_any_warm() ? wf_now() + TRIM_NS : WEFT_FOREVER;
         int64_t round = wf_hibernate_until(activity());
         limit = round < limit ? round : limit;

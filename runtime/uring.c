@@ -41,6 +41,7 @@ bool wf_uring_on(void)
 #ifdef WEFT_URING
 
 #include "completed.h"
+#include "detach.h"
 
 enum { RINGS_MOST = 64, TAKE_SOME = 32, SENDS_MOST = 32 };
 
@@ -94,10 +95,10 @@ static wf_uring *ring_of(wf_m *mp)
     wf_uring *u = NULL;
     wf_lock_acquire(&rings.lock);
     for (AO_t i = 0; i < AO_load(&rings.n) && !u; i++)
-        u = rings.at[i]->owned ? NULL : rings.at[i];
+        u = rings.at[i]->owner ? NULL : rings.at[i];
     int r = u ? 0 : add(&u);
     if (r == 0)
-        u->owned = true;
+        u->owner = mp;
     else
         say_refused(r);
     wf_lock_release(&rings.lock);
@@ -121,7 +122,7 @@ void wf_uring_leave(wf_m *mp)
     if (!mp->ring)
         return;
     wf_lock_acquire(&rings.lock);
-    mp->ring->owned = false;
+    mp->ring->owner = NULL;
     wf_lock_release(&rings.lock);
     mp->ring = NULL;
 }
@@ -189,7 +190,7 @@ void wf_uring_end(void)
 static bool push(wf_uring *u, const wf_poll_desc *pd, enum wf_uring_what what)
 {
     wf_lock_acquire(&u->sq);
-    struct io_uring_sqe *e = wf_ring_entry(u);
+    struct io_uring_sqe *e = AO_load(&u->detached) ? NULL : wf_ring_entry(u);
     if (e && what == WF_URING_ACCEPT) {
         io_uring_prep_multishot_accept(e, pd->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } else if (e) {
@@ -206,11 +207,11 @@ static bool push(wf_uring *u, const wf_poll_desc *pd, enum wf_uring_what what)
     return e != NULL;
 }
 
-int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what, wf_glist *out)
 {
     wf_uring *u = ring_of(mp);
     int       r = 0;
-    if (!u || !AO_load(&u->nfree))
+    if (!u || !AO_load(&u->nfree) || !wf_ring_settle(u, out))
         return -ENOMEM;
     wf_spin_acquire(&pd->lock);
     if (!pd->inbox.by_ring)
@@ -229,10 +230,11 @@ bool wf_uring_cancel(wf_poll_desc *pd, wf_glist *out)
 {
     wf_spin_acquire(&pd->lock);
     wf_uring *u = pd->inbox.ring;
+    bool      orphan = pd->inbox.orphan;
     pd->inbox.ending = u != NULL;
     wf_spin_release(&pd->lock);
     if (!u)
-        return true;
+        return !orphan;
     if (AO_load(&u->queued)) /* it may be among them; and a number that is closed must not be */
         wf_ring_flush(u, out);
     wf_ring_cancel(u, wf_ring_key(pd) | pd->inbox.what);
@@ -338,14 +340,36 @@ int wf_uring_event(unsigned number, wf_glist *out)
     return made ? wf_ring_take_all(rings.at[number], out) : 0;
 }
 
+/* Its M is in other code; and `tid`: there it sleeps. */
+static bool is_away(const wf_uring *u, bool sleeps)
+{
+    wf_lock_acquire(&rings.lock);
+    const wf_m *mp = u->owner;
+    int         tid = mp && !AO_load_acquire(&mp->inside) ? mp->tid : 0; /* pairs with wf_leave */
+    wf_lock_release(&rings.lock);
+    return tid && (!sleeps || wf_thread_sleeps(tid));
+}
+
+void wf_uring_leave_none(wf_glist *out)
+{
+    for (AO_t i = 0; i < AO_load_acquire(&rings.n); i++) { /* pairs with add */
+        wf_uring *u = rings.at[i];
+        if (AO_load(&u->out) && !AO_load(&u->detached) && is_away(u, false))
+            wf_ring_detach(u, out);
+    }
+}
+
 void wf_uring_attend(wf_glist *out)
 {
-    AO_t n = AO_load_acquire(&rings.n); /* pairs with add */
-    bool to_do = false;
+    AO_t    n = AO_load_acquire(&rings.n); /* pairs with add */
+    bool    to_do = false;
+    int64_t now = wf_now();
     for (AO_t i = 0; i < n; i++) {
         wf_uring *u = rings.at[i];
-        AO_t      flushes = AO_load(&u->flushes) + 1;
-        bool      lay = u->seen == flushes;
+        if (wf_ring_stalls(u, now) && is_away(u, true))
+            wf_ring_detach(u, out);
+        AO_t flushes = AO_load(&u->flushes) + 1;
+        bool lay = u->seen == flushes;
         u->seen = AO_load(&u->queued) ? flushes : 0;
         if (u->seen && lay) {
             AO_store(&u->lay, 1);
@@ -371,9 +395,9 @@ void wf_uring_end(void)
 {
 }
 
-int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what)
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what, wf_glist *out)
 {
-    (void)mp, (void)pd, (void)what;
+    (void)mp, (void)pd, (void)what, (void)out;
     return -EOPNOTSUPP;
 }
 
@@ -447,6 +471,11 @@ int wf_uring_event(unsigned number, wf_glist *out)
 }
 
 void wf_uring_attend(wf_glist *out)
+{
+    (void)out;
+}
+
+void wf_uring_leave_none(wf_glist *out)
 {
     (void)out;
 }

@@ -37,10 +37,10 @@ bool wf_uring_has(int fd);
 enum wf_uring_what { WF_URING_RECEIVE = 1, WF_URING_ACCEPT = 2, WF_URING_SENT = 3 };
 
 /* Asks mp's ring to bring what comes.  -ENOMEM, -EOPNOTSUPP: not by a ring. */
-int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what);
+int wf_uring_arm(wf_m *mp, wf_poll_desc *pd, enum wf_uring_what what, wf_glist *out);
 /*
  * Ends pd's request, if one is out: from here on nothing is taken off the socket, and what was
- * is in the inbox.  False: one was out.  Then the kernel may hold the socket's file for a
+ * is in the inbox.  False: one was out, or is still, detached.  Then the kernel may hold the socket's file for a
  * moment more, though the request has completed: it lets go of it only afterwards, in the
  * thread that asked, which may not run just now.
  */
@@ -78,8 +78,12 @@ int wf_uring_poll(wf_m *mp, wf_glist *out);
 void wf_uring_flush(wf_m *mp, wf_glist *out);
 /* epoll told of a ring: takes all its completions. */
 int wf_uring_event(unsigned number, wf_glist *out);
-/* sysmon: submits what has lain queued since its last look. */
+/* sysmon: submits what has lain queued since its last look; takes requests from threads that are
+ * stuck in a call (detach.h). */
 void wf_uring_attend(wf_glist *out);
+/* sysmon, before it sleeps as all Ps idle: the same of all that are in other code, for nobody
+ * would notice that one is stuck. */
+void wf_uring_leave_none(wf_glist *out);
 /* mp begins or ends to doze, without a P. */
 void wf_uring_sleeps(wf_m *mp);
 void wf_uring_wakes(wf_m *mp);

@@ -10,6 +10,7 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,8 +53,32 @@ static void block(void)
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 }
 
+/* In a call that no signal ends: a child lives on this thread's stack, without its sockets. */
+static void hang(void)
+{
+    pid_t child = vfork();
+    if (child == 0) {
+        close_range(STDERR_FILENO + 1, ~0u, 0);
+        block();
+        _exit(0);
+    }
+    CHECK(child > 0);
+    CHECK_IS(waitpid(child, NULL, 0), child);
+}
+
+/* What it had asked of its ring it has submitted itself by then. */
+static void hang_as_told(void)
+{
+    weft_block_enter();
+    hang();
+    weft_block_leave();
+}
+
+static struct timespec rest; /* before the byte is written, the connection closed */
+
 static void *write_from_outside(void *arg)
 {
+    nanosleep(&rest, NULL);
     CHECK_IS(send(*(int *)arg, "!", 1, MSG_NOSIGNAL), 1);
     return NULL;
 }
@@ -61,7 +86,7 @@ static void *write_from_outside(void *arg)
 static int in_other_code(void *arg)
 {
     void (*const *other)(void) = arg;
-    for (int i = 0; i < 5; i++) {
+    for (int i = rest.tv_nsec ? 3 : 0; i < 5; i++) {
         weft_waitgroup wg = { { 0 } };
         pthread_t      thread;
         p = connect_pair();
@@ -93,6 +118,51 @@ Test(ring_busy, nor_does_one_that_blocks, .timeout = 60)
     run_on(4, in_other_code, &other);
 }
 
+Test(ring_busy, nor_does_one_that_cannot_be_interrupted, .timeout = 60)
+{
+    static void (*other)(void) = hang;
+    run_on(1, in_other_code, &other);
+    run_on(4, in_other_code, &other);
+    other = hang_as_told;
+    run_on(1, in_other_code, &other);
+    run_on(4, in_other_code, &other);
+}
+
+static void go_on(void *arg)
+{
+    (void)arg;
+    for (int64_t end = thread_clock() + HOG_MOST; thread_clock() < end; weft_yield())
+        if (__atomic_load_n(&got_it, __ATOMIC_SEQ_CST))
+            return;
+}
+
+static void hang_beside_work(void)
+{
+    weft_waitgroup wg = { { 0 } };
+    spawn(&wg, go_on, NULL);
+    hang_as_told();
+    join(&wg);
+}
+
+/* While others go on, so that the runtime never rests. */
+Test(ring_busy, nor_does_it_while_others_work, .timeout = 60)
+{
+    static void (*other)(void) = hang_beside_work;
+    rest.tv_nsec = 50 * WEFT_MS;
+    run_on(2, in_other_code, &other);
+    run_on(4, in_other_code, &other);
+}
+
+/* By then the whole runtime sleeps, also who could have noticed. */
+Test(ring_busy, nor_does_it_when_all_has_come_to_rest, .timeout = 60)
+{
+    static void (*other)(void) = hang;
+    rest.tv_nsec = 400 * WEFT_MS;
+    run_on(1, in_other_code, &other);
+    other = hang_as_told;
+    run_on(4, in_other_code, &other);
+}
+
 /* ---- Close ------------------------------------------------------------------------------ */
 
 static void end_seen(void *arg)
@@ -111,22 +181,36 @@ static void read_until_closed(void *arg)
 
 static void close_other_end(void *arg)
 {
+    CHECK_IS(weft_sleep(rest.tv_nsec), 0);
     CHECK_IS(arg ? weft_conn_abort(p.b) : weft_conn_close(p.b), 0);
 }
 
-/* The closer runs on another thread than the one whose ring has the receive, which computes
- * until the peer has read the end. */
+static void read_in_vain(void *arg)
+{
+    char byte = 0;
+    (void)arg;
+    CHECK_IS(weft_conn_set_read_deadline(p.b, weft_after(WEFT_MS)), 0);
+    CHECK_IS(weft_conn_read(p.b, &byte, 1), -ETIMEDOUT);
+}
+
+static void (*busy)(void) = compute;
+static void (*reader)(void *arg) = read_until_closed;
+
+/* The closer runs on another thread than the one whose ring has the receive, which is busy until
+ * the peer has read the end. */
 static int closed_from_elsewhere(void *arg)
 {
-    for (int i = 0; i < 10; i++) {
+    for (int i = rest.tv_nsec ? 8 : 0; i < 10; i++) {
         weft_waitgroup wg = { { 0 } };
         p = connect_pair();
         __atomic_store_n(&got_it, 0, __ATOMIC_SEQ_CST);
-        spawn(&wg, read_until_closed, NULL);
+        spawn(&wg, reader, NULL);
         spawn(&wg, end_seen, arg);
         let_others_park();
+        if (reader != read_until_closed)
+            CHECK_IS(weft_sleep(5 * WEFT_MS), 0);
         spawn(&wg, close_other_end, arg);
-        compute();
+        busy();
         CHECK(__atomic_load_n(&got_it, __ATOMIC_SEQ_CST));
         join(&wg);
         CHECK_IS(weft_conn_close(p.a), 0);
@@ -138,6 +222,16 @@ Test(ring_busy, the_peer_reads_the_end_though_the_thread_computes, .timeout = 60
 {
     run_on(2, closed_from_elsewhere, NULL);
     run_on(2, closed_from_elsewhere, "abort");
+}
+
+Test(ring_busy, nor_need_it_come_back_for_that, .timeout = 60)
+{
+    busy = hang_as_told;
+    rest.tv_nsec = 200 * WEFT_MS; /* all rests by then */
+    run_on(2, closed_from_elsewhere, NULL);
+    run_on(2, closed_from_elsewhere, "abort");
+    reader = read_in_vain; /* its request is out still, and nobody will ask anew */
+    run_on(2, closed_from_elsewhere, NULL);
 }
 
 static weft_listener listening;

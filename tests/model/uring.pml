@@ -16,6 +16,9 @@
  * nothing; and goes on once another comes.  It says of each byte whether more is there, and a reader
  * that was told so and finds nothing looks whether it is at the mark, and leaves if so.
  *
+ * With HANGS the thread of a request hangs in a call at some time, so that the kernel receives nothing for
+ * it, and sysmon detaches the request (detach.h); its last completion comes when it will.
+ *
  * Bounds: one reader, CHUNKS bytes, one end, at most MOST bytes in the inbox before the receive is
  * ended, one leave or none (LEAVES).
  * Properties: every byte is read once and in order, then the end; the reader never stays parked;
@@ -26,6 +29,8 @@
  * run: hog      -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG
  * run: gives_up -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DGIVES_UP
  * run: leaves   -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES
+ * run: hangs    -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS
+ * run: hangs_leaves -DCHUNKS=2 -DBUFS=2 -DMOST=2 -DHANGS -DLEAVES
  * run: mark     -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2
  * run: mark_leaves -DCHUNKS=2 -DBUFS=2 -DMOST=2 -DMARK=1 -DLEAVES
  * fault: FAULT_tells_first   | the side is told before the bytes lie in the inbox
@@ -36,6 +41,10 @@
  * fault: FAULT_no_sysmon -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHOG | nobody submits for an M in other code
  * fault: FAULT_asks_though_armed -DCHUNKS=4 -DBUFS=4 -DMOST=4 | the reader receives beside its ring
  * fault: FAULT_leaves_armed -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | leaving does not end the receive
+ * fault: FAULT_stays_there -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | nobody detaches
+ * fault: FAULT_not_cancelled -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | an orphan receives on
+ * fault: FAULT_before_taken -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | detached before what came was taken
+ * fault: FAULT_orphan_ends -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | its last completion ends another's
  * fault: FAULT_looks_not -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | the reader parks though more was said
  * fault: FAULT_stays -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | it sees the mark, and does not leave
  * fault: FAULT_arms_after -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | a reader arms though it has left
@@ -46,6 +55,7 @@
 #define PARK  3
 
 #define LOOK 4
+#define ORPHAN 101 /* the last of a request that was detached */
 #define LAST 100 /* a completion that is the request's last, and brings nothing */
 
 byte rg = NONE;
@@ -58,6 +68,10 @@ bool ring;          /* under the lock: a request is out */
 bool more;          /* under the lock: the last completion said so */
 bool by_ring = true, left_it;
 bool queued, armed, cancelled; /* the request: in the M's queue; the kernel's; to be ended */
+byte era;           /* under the lock: the number of the request that is or was out */
+byte hung;          /* the era whose thread hangs */
+bool orphaned;      /* a detached request has not ended */
+bool taking;        /* the lock of who takes completions */
 byte free = BUFS;
 byte got;
 bool done, edge;
@@ -97,11 +111,13 @@ active proctype Peer()
 }
 
 /* What the kernel does once it has the request. */
+#define RUNS (era != hung)
+
 active proctype Kernel()
 {
     do
-    :: atomic { armed && cancelled -> armed = false; cancelled = false; cq ! LAST, false }
-    :: atomic { armed && !cancelled && READABLE && free > 0 ->
+    :: atomic { RUNS && armed && cancelled -> armed = false; cancelled = false; cq ! LAST, false }
+    :: atomic { RUNS && armed && !cancelled && READABLE && free > 0 ->
            assert(!left_it);
            free--;
            cq ! taken, (taken + 1 < sent);
@@ -113,9 +129,10 @@ active proctype Kernel()
 #endif
            taken++
        }
-    :: atomic { armed && !cancelled && READABLE && free == 0 -> armed = false; cq ! LAST, false }
-    :: atomic { armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST, false }
-    :: atomic { done && !armed && !queued -> break }
+    :: atomic { RUNS && armed && !cancelled && READABLE && free == 0 -> armed = false; cq ! LAST, false }
+    :: atomic { RUNS && armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST, false }
+    :: atomic { orphaned -> orphaned = false; cq ! ORPHAN, false }
+    :: atomic { done && !armed && !queued && !orphaned -> break }
     od
 }
 
@@ -125,25 +142,30 @@ active proctype Taker()
     byte c, gp;
     bool m;
     do
-    :: cq ? c, m ->
+    :: atomic { cq ? c, m -> taking = true };
 #ifdef FAULT_tells_first
        atomic { fire(gp) };
 #endif
        atomic { /* under the lock */
            if
            :: c == LAST -> ring = false
-#ifdef FAULT_drops
-           :: c != LAST && rg == NONE -> free++
-           :: c != LAST && rg != NONE -> inbox ! c
+#ifdef FAULT_orphan_ends
+           :: c == ORPHAN -> ring = false
 #else
-           :: c != LAST -> inbox ! c
+           :: c == ORPHAN -> skip
+#endif
+#ifdef FAULT_drops
+           :: c < LAST && rg == NONE -> free++
+           :: c < LAST && rg != NONE -> inbox ! c
+#else
+           :: c < LAST -> inbox ! c
 #endif
            fi;
            if
            :: len(inbox) >= MOST && ring && armed -> cancelled = true
            :: else
            fi;
-           more = m && c != LAST;
+           more = (c == ORPHAN -> more : m && c != LAST);
 #ifndef FAULT_tells_first
 #ifdef FAULT_last_untold
            if
@@ -156,10 +178,11 @@ active proctype Taker()
 #endif
            c = 0;
            m = false;
-           gp = 0
+           gp = 0;
+           taking = false
        }
     :: atomic { edge -> edge = false; fire(gp); gp = 0 }
-    :: atomic { done && empty(cq) && !armed && !queued -> break }
+    :: atomic { done && empty(cq) && !armed && !queued && !orphaned -> break }
     od
 }
 
@@ -298,9 +321,9 @@ active proctype Reader()
              atomic { /* wf_uring_arm, under the lock */
                  if
 #ifdef FAULT_arms_after
-                 :: !ring -> ring = true; queued = true
+                 :: !ring -> ring = true; queued = true; era++
 #else
-                 :: by_ring && !ring -> ring = true; queued = true
+                 :: by_ring && !ring -> ring = true; queued = true; era++
 #endif
                  :: else
                  fi
@@ -318,6 +341,44 @@ active proctype Sysmon()
     do
     :: queued -> submit()
     :: done && !queued -> break
+    od
+}
+#endif
+
+#ifdef HANGS
+active proctype Detacher()
+{
+    byte h, gp;
+    do
+    :: atomic { ring && h == 0 -> h = era; hung = era };
+#ifndef FAULT_stays_there
+       atomic {
+           if
+           :: era == h && queued -> queued = false; armed = true
+           :: else
+           fi
+       };
+#ifndef FAULT_not_cancelled
+       atomic {
+           if
+           :: era == h && armed -> armed = false; cancelled = false; orphaned = true
+           :: else
+           fi
+       };
+#endif
+#ifndef FAULT_before_taken
+       atomic { empty(cq) && !taking -> skip }; /* take_all */
+#endif
+       atomic { /* orphan, under the lock */
+           if
+           :: era == h && ring -> ring = false; more = false; fire(gp)
+           :: else
+           fi;
+           hung = 0;
+           gp = 0
+       }
+#endif
+    :: atomic { done -> break }
     od
 }
 #endif
