@@ -141,7 +141,7 @@ struct wf_m {
     void             *sigstack;
     uint64_t          thread;     /* pthread_t */
     struct wf_uring  *ring;       /* the M itself: NULL: it has none yet (uring.c) */
-    bool              ringless;   /* the M itself: it can have none */
+    int64_t           ring_again; /* the M itself: it could have none: when to try anew; else 0 */
     unsigned          ring_turns; /* the M itself: polls of it that found something */
 };
 

@@ -48,6 +48,7 @@ enum { RINGS_MOST = 64, TAKE_SOME = 32, SENDS_MOST = 32 };
 #define SEND_LATE_NS    (100 * WEFT_US)
 #define END_PATIENCE_NS WEFT_S
 #define PAUSE_NS        (50 * WEFT_US)
+#define AGAIN_NS        WEFT_S
 
 static struct {
     wf_lock       lock;
@@ -87,10 +88,10 @@ static void say_refused(int error)
            n == RINGS_MOST ? "weft's own limit" : strerror(-error));
 }
 
-/* mp's ring; NULL: it can have none. */
+/* mp's ring; NULL: it can have none, for now. */
 static wf_uring *ring_of(wf_m *mp)
 {
-    if (mp->ring || mp->ringless)
+    if (mp->ring || (mp->ring_again && wf_now() < mp->ring_again))
         return mp->ring;
     wf_uring *u = NULL;
     wf_lock_acquire(&rings.lock);
@@ -103,7 +104,7 @@ static wf_uring *ring_of(wf_m *mp)
         say_refused(r);
     wf_lock_release(&rings.lock);
     mp->ring = r == 0 ? u : NULL;
-    mp->ringless = r != 0;
+    mp->ring_again = r == 0 ? 0 : wf_now() + AGAIN_NS;
     return mp->ring;
 }
 

@@ -101,4 +101,60 @@ Test(ring_fault, an_m_without_a_ring_serves_by_epoll, .timeout = 60)
     }
 }
 
+/* ---- Tried again ----------------------------------------------------------------------- */
+
+static volatile AO_t refused, granted;
+
+static long refuse_rings(const char *call, int fd)
+{
+    (void)fd;
+    if (strcmp(call, "uring_setup") != 0)
+        return 0;
+    AO_fetch_and_add_full(AO_load(&fails) ? &refused : &granted, 1);
+    return AO_load(&fails) ? -EMFILE : 0;
+}
+
+static void read_in_vain(void)
+{
+    char byte = 0;
+    pair q = connect_pair();
+    CHECK_IS(weft_conn_set_read_deadline(q.b, weft_after(WEFT_MS)), 0);
+    CHECK_IS(weft_conn_read(q.b, &byte, 1), -ETIMEDOUT);
+    close_pair(q);
+}
+
+static void read_until_granted(void *arg)
+{
+    (void)arg;
+    read_in_vain();
+    CHECK(!on_uring() || AO_load(&refused) > 0);
+    AO_store(&fails, 0);
+    for (int64_t end = weft_now() + PATIENCE; on_uring() && !AO_load(&granted);) {
+        CHECK(weft_now() < end);
+        read_in_vain();
+    }
+}
+
+/* The first M has its ring since the start, and keeps its coroutine: others run on another. */
+static int another_m(void *arg)
+{
+    weft_waitgroup wg = { { 0 } };
+    (void)arg;
+    weft_pin();
+    read_in_vain();
+    AO_store(&granted, 0);
+    AO_store(&fails, 1);
+    spawn(&wg, read_until_granted, NULL);
+    join(&wg);
+    weft_unpin();
+    return 0;
+}
+
+Test(ring_fault, an_m_that_could_have_no_ring_tries_again, .timeout = 60)
+{
+    wf_sys_fault = refuse_rings;
+    run_on(1, another_m, NULL);
+    wf_sys_fault = NULL;
+}
+
 #endif
