@@ -173,7 +173,8 @@ function parked_table(list, n, i)
     if (!("parked_rss" in have)) {
         return
     }
-    section_head("A million coroutines parked", "Or as many as this machine's memory holds.")
+    section_head("A million coroutines parked", "Or as many as this machine's memory holds. Before each run as much " \
+        "memory is\ntouched and given back, so that none pays for the host's paging.")
     compute_head()
     n = split(figures_of["parked"], list, " ")
     for (i = 1; i <= n; i++) {
