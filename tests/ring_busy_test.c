@@ -163,6 +163,69 @@ Test(ring_busy, nor_does_it_when_all_has_come_to_rest, .timeout = 60)
     run_on(4, in_other_code, &other);
 }
 
+/* ---- Its thread ends --------------------------------------------------------------------- */
+
+enum { THREADS = 6 };
+
+static pair           pairs[THREADS];
+static weft_waitgroup asked;
+
+static int threads(void)
+{
+    int  n = 0;
+    DIR *d = opendir("/proc/self/task");
+    CHECK(d != NULL);
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+/* Its read is left with the ring of a thread of its own. */
+static void ask_on_own_thread(void *arg)
+{
+    weft_conn *c = arg;
+    char       byte = 0;
+    weft_pin();
+    CHECK_IS(weft_conn_set_read_deadline(*c, weft_after(WEFT_MS)), 0);
+    CHECK_IS(weft_conn_read(*c, &byte, 1), -ETIMEDOUT);
+    weft_waitgroup_done(&asked);
+    join(&asked);
+    weft_unpin();
+}
+
+static int threads_end(void *arg)
+{
+    weft_waitgroup wg = { { 0 } };
+    (void)arg;
+    weft_waitgroup_add(&asked, THREADS);
+    for (int i = 0; i < THREADS; i++) {
+        pairs[i] = connect_pair();
+        spawn(&wg, ask_on_own_thread, &pairs[i].b);
+    }
+    join(&wg);
+    int most = threads();
+    for (int64_t end = weft_now() + PATIENCE; threads() > most - THREADS / 2;) {
+        CHECK(weft_now() < end);
+        CHECK_IS(weft_sleep(50 * WEFT_MS), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        char byte = 0;
+        CHECK_IS(weft_conn_write(pairs[i].a, "!", 1), 1);
+        CHECK_IS(weft_conn_set_read_deadline(pairs[i].b, weft_after(PATIENCE)), 0);
+        CHECK_IS(weft_conn_read(pairs[i].b, &byte, 1), 1);
+        close_pair(pairs[i]);
+    }
+    return 0;
+}
+
+Test(ring_busy, a_thread_that_ends_takes_nothing_along, .timeout = 60)
+{
+    if (!on_uring())
+        cr_skip_test("what waits belongs to no thread");
+    run_on(1, threads_end, NULL);
+}
+
 /* ---- Close ------------------------------------------------------------------------------ */
 
 static void end_seen(void *arg)

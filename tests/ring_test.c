@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static pair p;
@@ -299,6 +300,75 @@ static int burst(void *arg)
 Test(ring, whatever_was_accepted_is_given_out_or_closed)
 {
     run_on_1_2_4(burst);
+}
+
+enum { CLIENTS = 10, FREE = 3 };
+
+/* Of the descriptors below the limit so many are free; sysmon opens one now and then. */
+static void leave_free(int n)
+{
+    struct rlimit limit;
+    int           next = dup(0);
+    CHECK(next >= 0);
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = (rlim_t)(next + n);
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    close(next);
+}
+
+static int served[CLIENTS];
+
+static void serve(weft_conn c)
+{
+    unsigned char who = 0;
+    CHECK_IS(weft_conn_read(c, &who, 1), 1);
+    CHECK(who < CLIENTS);
+    served[who]++;
+}
+
+/* A request to accept is out as they run out: it ends, and nobody who connected is lost. */
+static int run_out(void *arg)
+{
+    char      address[WEFT_ADDR_MAX];
+    int       fds[CLIENTS], n = 0, open = 0;
+    weft_conn c[CLIENTS];
+    weft_addr a;
+    (void)arg;
+    memset(served, 0, sizeof served);
+    listening = listen_loopback(address);
+    leave_free(CLIENTS + FREE); /* now: a request keeps to the limit as it was */
+    CHECK_IS(weft_listener_set_deadline(listening, weft_after(5 * WEFT_MS)), 0);
+    CHECK_IS(weft_listener_accept(listening, &c[0]), -ETIMEDOUT);
+    CHECK_IS(weft_addr_parse(&a, address), 0);
+    for (int i = 0; i < CLIENTS; i++)
+        CHECK((fds[i] = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
+    for (unsigned char i = 0; i < CLIENTS; i++) {
+        CHECK_IS(connect(fds[i], (struct sockaddr *)&a.sa, a.len), 0);
+        CHECK_IS(send(fds[i], &i, 1, MSG_NOSIGNAL), 1);
+    }
+    CHECK_IS(weft_listener_set_deadline(listening, weft_after(50 * WEFT_MS)), 0);
+    for (; n < CLIENTS && weft_listener_accept(listening, &c[n]) == 0; n++)
+        serve(c[n]);
+    CHECK(n <= FREE);
+    CHECK_IS(weft_listener_set_deadline(listening, weft_after(PATIENCE)), 0);
+    for (; n < CLIENTS; n++) {
+        if (n > open)
+            CHECK_IS(weft_conn_close(c[open++]), 0);
+        CHECK_IS(weft_listener_accept(listening, &c[n]), 0);
+        serve(c[n]);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        CHECK_IS(served[i], 1);
+        CHECK_IS(close(fds[i]), 0);
+    }
+    for (; open < CLIENTS; open++)
+        CHECK_IS(weft_conn_close(c[open]), 0);
+    return weft_listener_close(listening);
+}
+
+Test(ring, nobody_is_lost_who_connects_as_descriptors_run_out)
+{
+    run_on(1, run_out, NULL);
 }
 
 /* ---- The end of the runtime ------------------------------------------------------------------ */
