@@ -22,7 +22,10 @@ fi
 # What it says is in $work/said.
 run_gdb() # ARGUMENTS...
 {
-    timeout 250 gdb -batch -nx "$@" -ex 'echo gdb is done\n' </dev/null >"$work/said" 2>&1 || true
+    status=0
+    timeout 250 gdb -batch -nx "$@" -ex 'echo gdb is done\n' </dev/null >"$work/said" 2>&1 ||
+        status=$?
+    [ "$status" -ne 124 ] || fail "gdb was not done after 250 s"
     says '^gdb is done$'
 }
 

@@ -2,10 +2,12 @@
 /*
  * tests/tools/parked.c - a process for the debugger to look at: COUNT coroutines that wait, each a
  * few calls deep, in a semaphore, a channel, a sleep or a mutex; one that computes and one that
- * blocks its thread.  It says `parked COUNT` when all do, and ends by itself after a while.
+ * blocks its thread.  It says `parked COUNT` when all do, as a dump tells, and ends by itself after
+ * a while.
  *
  *     parked COUNT
  */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,9 +87,30 @@ static void start(const char *name, void (*fn)(void *arg), long number)
     }
 }
 
+/* A thread's: of a coroutine's own doing nothing shows that it has parked. */
+static void *says_when_all_wait(void *arg)
+{
+    static char text[512], words[64];
+    long        count = (long)arg;
+    FILE       *f = tmpfile();
+
+    snprintf(words, sizeof words, ": %ld waiting, 0 runnable,", count + 1); /* main too */
+    while (f && !strstr(text, words)) {
+        usleep(1000);
+        lseek(fileno(f), 0, SEEK_SET);
+        if (weft_dump(fileno(f)) != 0 || pread(fileno(f), text, sizeof text - 1, 0) < 0)
+            break;
+    }
+    if (f && strstr(text, words))
+        printf("parked %ld\n", count);
+    fflush(stdout);
+    return NULL;
+}
+
 static int main_starts(void *arg)
 {
-    long count = atol(arg);
+    long      count = atol(arg);
+    pthread_t thread;
 
     empty = weft_chan_new(sizeof(int), 0);
     if (!empty)
@@ -99,8 +122,8 @@ static int main_starts(void *arg)
     start("computer", computes, 0);
     while (atomic_load(&arrived) < count + 2)
         weft_yield();
-    printf("parked %ld\n", count);
-    fflush(stdout);
+    if (pthread_create(&thread, NULL, says_when_all_wait, (void *)count) != 0)
+        return 1;
     return weft_sem_acquire(&never, WEFT_FOREVER);
 }
 
