@@ -210,7 +210,6 @@ void wf_flush_ring(wf_m *mp)
 
 bool wf_doze(wf_m *mp, int64_t limit)
 {
-    AO_fetch_and_add(&S.n_parks, 1);
     while (!AO_int_load_acquire(&mp->park_word)) /* pairs with the releases of who hands over */
         if (wf_futex_wait(&mp->park_word, 0, limit) == -ETIMEDOUT)
             return false;
@@ -242,19 +241,25 @@ static bool leave_idle(wf_m *mp)
     return true;
 }
 
+static bool counted_doze(wf_m *mp, int64_t limit)
+{
+    AO_fetch_and_add(&S.n_parks, 1);
+    return wf_doze(mp, limit);
+}
+
 /* In the idle list already.  The list is last in, first out, so those that are not needed
  * lie at its end; after a time they retire. */
 static void doze_or_retire(wf_m *mp)
 {
     if (mp->surplus) {
-        if (wf_doze(mp, wf_now() + SURPLUS_MOST_NS))
+        if (counted_doze(mp, wf_now() + SURPLUS_MOST_NS))
             return;
         wf_lock_acquire(&S.lock);
         mp->retired = S.n_idle_m > S.procs && leave_idle(mp);
         wf_lock_release(&S.lock);
     }
     if (!mp->retired)
-        wf_doze(mp, WEFT_FOREVER);
+        counted_doze(mp, WEFT_FOREVER);
 }
 
 static void doze(wf_m *mp)

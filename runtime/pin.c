@@ -41,7 +41,8 @@ void wf_p_await(wf_m *mp)
             wf_flush_ring(mp);
         bind(gp, mp);
         queue(gp);
-        wf_leave(mp); /* the stop need not wait for it */
+        AO_fetch_and_add(&S.n_parks, 1);
+        wf_leave(mp); /* the stop need not wait for it, and what is S by now is not its runtime's */
         wf_doze(mp, WEFT_FOREVER);
         AO_store(&mp->inside, 1);
         wf_compiler_barrier();     /* pairs with the membarrier in retake.c's take */
@@ -81,8 +82,10 @@ wf_g *wf_await_pinned(wf_m *mp)
     if (AO_load(&S.short_until) && wf_m_is_alone())
         wf_die("no thread can be created beside that of a pinned coroutine which waits, to wait "
                "for events: raise the limit of processes (ulimit -u) or of memory");
-    while (!mp->pp && !AO_load(&S.stopped)) /* the stop wakes it too, again and again */
+    while (!mp->pp && !AO_load(&S.stopped)) { /* the stop wakes it too, again and again */
+        AO_fetch_and_add(&S.n_parks, 1);
         wf_doze(mp, WEFT_FOREVER);
+    }
     AO_store(&mp->waits_pinned, 0);
     if (!mp->pp)
         return NULL;

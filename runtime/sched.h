@@ -348,7 +348,8 @@ void wf_handoff(wf_m *mp); /* mp gives its P up: it lies idle or gets another M 
 /* Under sched.lock, which it releases: pp, which lost its M, lies idle or gets another. */
 void wf_p_pass_on(wf_p *pp);
 bool wf_p_acquire(wf_m *mp); /* an idle P for mp, or one whose M blocks */
-/* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit. */
+/* Until mp, in no list or in the idle list, is handed a P, or the end.  False: the limit.  Looks
+ * at mp alone: the stop does not wait for one that is outside.  Who calls counts in n_parks. */
 bool wf_doze(wf_m *mp, int64_t limit);
 /* What mp queued in its ring goes to the kernel, before mp sleeps or is in other code. */
 void wf_flush_ring(wf_m *mp);
