@@ -170,6 +170,7 @@ bool wf_ringed_close(wf_fd *f)
         wf_ready_list(mp, &out);
     wf_spin_acquire(&pd->lock);
     wf_inbox in = pd->inbox;
+    none = none || !in.by_ring; /* who was given the descriptor may have a duplicate */
     pd->inbox.head = pd->inbox.tail = NULL;
     pd->inbox.first = pd->inbox.last = -1;
     pd->inbox.count = 0;

@@ -38,7 +38,7 @@ int  wf_ringed_leave(wf_op *op);
 bool wf_ringed_holds(wf_fd *f); /* something that only weft's calls can give out */
 
 /* Its number is about to be closed: ends its request, drops what nobody read.  False: there was
- * one, and the kernel may hold its file for a moment yet. */
+ * one, so that the kernel may hold its file for a moment yet, and nobody else has the socket. */
 bool wf_ringed_close(wf_fd *f);
 
 #endif

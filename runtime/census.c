@@ -152,6 +152,7 @@ wf_one *wf_census_awaited(const wf_census *c, const wf_one *one, size_t k)
 
 struct call {
     uintptr_t low_bits, found;
+    int       n; /* how many there are */
 };
 
 static bool follows_call(const uint8_t *pc)
@@ -159,30 +160,33 @@ static bool follows_call(const uint8_t *pc)
     return pc[-5] == 0xe8 || (pc[-6] == 0xff && pc[-5] == 0x15) || pc[-2] == 0xff || pc[-3] == 0xff;
 }
 
-/* The whole address: the one in that object's code that ends in these bits and follows a
- * call. */
+/* The whole addresses: those in that object's code that end in these bits and follow a call. */
 static int complete(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct call *call = arg;
     (void)size;
-    for (int i = 0; i < info->dlpi_phnum && !call->found; i++) {
+    for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t low = info->dlpi_addr + ph->p_vaddr, high = low + ph->p_memsz;
         uintptr_t at = (low & ~(uintptr_t)WF_WHO_CALL_MASK) | call->low_bits;
         if (at < low + 8)
             at += WF_WHO_CALL_MASK + 1;
-        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) && at < high &&
-            follows_call((const uint8_t *)at))
-            call->found = at;
+        if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X))
+            continue;
+        for (; at < high; at += WF_WHO_CALL_MASK + 1)
+            if (follows_call((const uint8_t *)at)) {
+                call->found = at;
+                call->n++;
+            }
     }
-    return call->found != 0;
+    return 0;
 }
 
 const char *wf_census_held_at(wf_census *c, uint64_t who)
 {
     struct call call = { .low_bits = (uintptr_t)(who & WF_WHO_CALL_MASK) };
     dl_iterate_phdr(complete, &call);
-    return call.found ? wf_place_at(c->places, call.found - 1)->text[0] : NULL;
+    return call.n == 1 ? wf_place_at(c->places, call.found - 1)->text[0] : NULL;
 }
 
 static bool is_public(const char *symbol)

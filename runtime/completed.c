@@ -179,6 +179,8 @@ static void news(wf_uring *u, const struct io_uring_cqe *cqe, struct over *over,
             if (last)
                 ended(u, pd, cqe->res, what);
             end_early(u, pd, data, over);
+        } else if (last) {
+            pd->inbox.orphan = false;
         }
         if (!pd->closing)
             wf_poll_fire(pd, WF_READ, WF_EVENT, out);

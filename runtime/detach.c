@@ -8,6 +8,8 @@
 
 #define STALL_NS (5 * WEFT_MS)
 
+enum { BEGUN = 1, DONE };
+
 bool wf_ring_stalls(wf_uring *u, int64_t now)
 {
     unsigned tail = AO_int_load((volatile unsigned *)u->io.cq.ktail);
@@ -35,19 +37,21 @@ static void orphan(const wf_uring *u, wf_poll_desc *pd, wf_glist *out)
 void wf_ring_detach(wf_uring *u, wf_glist *out)
 {
     wf_lock_acquire(&u->sq);
-    AO_store(&u->detached, 1);
+    AO_store(&u->detached, BEGUN);
     wf_lock_release(&u->sq);
     wf_ring_flush(u, out);
     wf_ring_cancel_all(u);
     wf_ring_take_all(u, out);
     for (unsigned i = 1; i < wf_poll_cache_count(); i++)
         orphan(u, wf_poll_cache_at(i), out);
+    AO_store_release(&u->detached, DONE); /* pairs with wf_ring_settle */
 }
 
 bool wf_ring_settle(wf_uring *u, wf_glist *out)
 {
-    if (WF_LIKELY(!AO_load(&u->detached)))
-        return true;
+    AO_t detached = AO_load_acquire(&u->detached); /* pairs with wf_ring_detach */
+    if (WF_LIKELY(detached != DONE))
+        return detached == 0;
     io_uring_get_events(&u->io);
     wf_ring_take_all(u, out);
     wf_lock_acquire(&u->sq);

@@ -54,7 +54,7 @@ typedef struct wf_inbox {
     int           error;       /* a negative errno to be told once, after the buffers */
     bool          by_ring, ending;
     bool          more;   /* of a connection: the kernel said so, and has brought no more */
-    bool          orphan; /* a request was detached, and may hold the file for long */
+    bool          orphan; /* a detached request has not ended: it may hold the file for long */
     unsigned char strays; /* completions in a row that came while the ring's M slept */
     unsigned char what;   /* enum wf_uring_what: of the request; fixed while one is out */
 } wf_inbox;

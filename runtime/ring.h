@@ -55,7 +55,7 @@ struct wf_uring {
     unsigned                  nbuffers; /* under pool: how many the kernel was ever given */
     unsigned                  number;   /* fixed */
     struct wf_m              *owner;    /* under rings.lock: the M that has it; NULL: none */
-    volatile AO_t             detached; /* written under sq: see detach.h */
+    volatile AO_t             detached; /* 0: no; see detach.h */
     unsigned                  tail;     /* sysmon: of the completions, which has stood there */
     int64_t                   tail_at;  /* sysmon: since then, while the thread had some to do */
 };

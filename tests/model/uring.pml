@@ -16,8 +16,10 @@
  * nothing; and goes on once another comes.  It says of each byte whether more is there, and a reader
  * that was told so and finds nothing looks whether it is at the mark, and leaves if so.
  *
- * With HANGS the thread of a request hangs in a call at some time, so that the kernel receives nothing for
- * it, and sysmon detaches the request (detach.h); its last completion comes when it will.
+ * There are two rings, HERE and ELSEWHERE; the reader arms in either.  With HANGS the thread of HERE
+ * hangs in a call at some time, so that the kernel receives nothing for it, and sysmon detaches that
+ * ring (detach.h).  The thread comes back at any time, also while sysmon works, or never; the last
+ * completion of the detached request comes when it will.
  *
  * Bounds: one reader, CHUNKS bytes, one end, at most MOST bytes in the inbox before the receive is
  * ended, one leave or none (LEAVES).
@@ -45,6 +47,8 @@
  * fault: FAULT_not_cancelled -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | an orphan receives on
  * fault: FAULT_before_taken -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | detached before what came was taken
  * fault: FAULT_orphan_ends -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | its last completion ends another's
+ * fault: FAULT_settles_early -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | its M arms while sysmon works
+ * fault: FAULT_settles_owing -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DHANGS | and before that last completion
  * fault: FAULT_looks_not -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | the reader parks though more was said
  * fault: FAULT_stays -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DMARK=2 | it sees the mark, and does not leave
  * fault: FAULT_arms_after -DCHUNKS=3 -DBUFS=2 -DMOST=2 -DLEAVES | a reader arms though it has left
@@ -55,22 +59,25 @@
 #define PARK  3
 
 #define LOOK 4
-#define ORPHAN 101 /* the last of a request that was detached */
-#define LAST 100 /* a completion that is the request's last, and brings nothing */
+#define HERE 1
+#define ELSEWHERE 2
+#define LAST 100 /* and the ring: a completion that is the request's last, and brings nothing */
 
 byte rg = NONE;
 bool woken;
 byte sent, taken;   /* bytes the peer sent; that left the socket, in order */
 bool at_end;
-chan cq = [CHUNKS + 4] of { byte, bool }; /* completions: the number of a byte or LAST; more */
+chan cq = [CHUNKS + 4] of { byte, bool }; /* completions: the number of a byte or LAST + a ring; more */
 chan inbox = [CHUNKS + 1] of { byte };   /* under the lock */
-bool ring;          /* under the lock: a request is out */
+byte ring;          /* under the lock: where a request is out, or 0 */
 bool more;          /* under the lock: the last completion said so */
 bool by_ring = true, left_it;
 bool queued, armed, cancelled; /* the request: in the M's queue; the kernel's; to be ended */
-byte era;           /* under the lock: the number of the request that is or was out */
-byte hung;          /* the era whose thread hangs */
-bool orphaned;      /* a detached request has not ended */
+byte where;         /* its ring */
+bool hung;          /* the thread of HERE */
+byte detached;      /* HERE: see detach.h */
+bool orphaned;      /* its detached request has not ended */
+bool owes;          /* nor was its last completion taken */
 bool taking;        /* the lock of who takes completions */
 byte free = BUFS;
 byte got;
@@ -111,12 +118,12 @@ active proctype Peer()
 }
 
 /* What the kernel does once it has the request. */
-#define RUNS (era != hung)
+#define RUNS (!hung || where != HERE)
 
 active proctype Kernel()
 {
     do
-    :: atomic { RUNS && armed && cancelled -> armed = false; cancelled = false; cq ! LAST, false }
+    :: atomic { RUNS && armed && cancelled -> armed = false; cancelled = false; cq ! LAST + where, false }
     :: atomic { RUNS && armed && !cancelled && READABLE && free > 0 ->
            assert(!left_it);
            free--;
@@ -129,9 +136,9 @@ active proctype Kernel()
 #endif
            taken++
        }
-    :: atomic { RUNS && armed && !cancelled && READABLE && free == 0 -> armed = false; cq ! LAST, false }
-    :: atomic { RUNS && armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST, false }
-    :: atomic { orphaned -> orphaned = false; cq ! ORPHAN, false }
+    :: atomic { RUNS && armed && !cancelled && READABLE && free == 0 -> armed = false; cq ! LAST + where, false }
+    :: atomic { RUNS && armed && !cancelled && taken == sent && at_end -> armed = false; cq ! LAST + where, false }
+    :: atomic { orphaned -> orphaned = false; cq ! LAST + HERE, false }
     :: atomic { done && !armed && !queued && !orphaned -> break }
     od
 }
@@ -148,11 +155,10 @@ active proctype Taker()
 #endif
        atomic { /* under the lock */
            if
-           :: c == LAST -> ring = false
 #ifdef FAULT_orphan_ends
-           :: c == ORPHAN -> ring = false
+           :: c >= LAST -> ring = 0
 #else
-           :: c == ORPHAN -> skip
+           :: c >= LAST -> ring = (c == LAST + ring -> 0 : ring)
 #endif
 #ifdef FAULT_drops
            :: c < LAST && rg == NONE -> free++
@@ -165,11 +171,12 @@ active proctype Taker()
            :: len(inbox) >= MOST && ring && armed -> cancelled = true
            :: else
            fi;
-           more = (c == ORPHAN -> more : m && c != LAST);
+           owes = owes && c != LAST + HERE;
+           more = (c >= LAST && ring -> more : m && c < LAST);
 #ifndef FAULT_tells_first
 #ifdef FAULT_last_untold
            if
-           :: c != LAST -> fire(gp)
+           :: c < LAST -> fire(gp)
            :: else
            fi;
 #else
@@ -236,6 +243,25 @@ inline wait_for_news(r)
        fi;
        forget()
     fi
+}
+
+#if defined(FAULT_settles_early)
+#define SETTLED (!owes)
+#elif defined(FAULT_settles_owing)
+#define SETTLED (detached == 2)
+#else
+#define SETTLED (detached == 2 && !owes)
+#endif
+
+inline arm()
+{
+    if
+    :: !hung && detached == 0 -> where = HERE
+    :: !hung && detached > 0 && SETTLED -> detached = 0; where = HERE
+    :: where = ELSEWHERE
+    fi;
+    ring = where;
+    queued = true
 }
 
 /* wf_ringed_leave */
@@ -321,9 +347,9 @@ active proctype Reader()
              atomic { /* wf_uring_arm, under the lock */
                  if
 #ifdef FAULT_arms_after
-                 :: !ring -> ring = true; queued = true; era++
+                 :: !ring -> arm()
 #else
-                 :: by_ring && !ring -> ring = true; queued = true; era++
+                 :: by_ring && !ring -> arm()
 #endif
                  :: else
                  fi
@@ -346,22 +372,31 @@ active proctype Sysmon()
 #endif
 
 #ifdef HANGS
+/* The thread comes back, or not. */
+active proctype Thread()
+{
+    if
+    :: atomic { hung -> hung = false }
+    :: hung || done
+    fi
+}
+
 active proctype Detacher()
 {
-    byte h, gp;
-    do
-    :: atomic { ring && h == 0 -> h = era; hung = era };
+    byte gp;
+    if
+    :: atomic { ring == HERE -> hung = true; detached = 1 };
 #ifndef FAULT_stays_there
        atomic {
            if
-           :: era == h && queued -> queued = false; armed = true
+           :: where == HERE && queued -> queued = false; armed = true
            :: else
            fi
        };
 #ifndef FAULT_not_cancelled
        atomic {
            if
-           :: era == h && armed -> armed = false; cancelled = false; orphaned = true
+           :: where == HERE && armed -> armed = false; cancelled = false; orphaned = true; owes = true
            :: else
            fi
        };
@@ -371,15 +406,15 @@ active proctype Detacher()
 #endif
        atomic { /* orphan, under the lock */
            if
-           :: era == h && ring -> ring = false; more = false; fire(gp)
+           :: ring == HERE -> ring = 0; more = false; fire(gp)
            :: else
            fi;
-           hung = 0;
            gp = 0
-       }
+       };
+       detached = 2
 #endif
-    :: atomic { done -> break }
-    od
+    :: atomic { done -> skip }
+    fi
 }
 #endif
 
