@@ -152,7 +152,6 @@ wf_one *wf_census_awaited(const wf_census *c, const wf_one *one, size_t k)
 
 struct call {
     uintptr_t low_bits, found;
-    int       n; /* how many there are */
 };
 
 static bool follows_call(const uint8_t *pc)
@@ -160,12 +159,13 @@ static bool follows_call(const uint8_t *pc)
     return pc[-5] == 0xe8 || (pc[-6] == 0xff && pc[-5] == 0x15) || pc[-2] == 0xff || pc[-3] == 0xff;
 }
 
-/* The whole addresses: those in that object's code that end in these bits and follow a call. */
+/* The whole address: the first in that object's code that ends in these bits and follows a call.
+ * The program itself comes first; of less than 32 MiB of code it has one that may be it. */
 static int complete(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct call *call = arg;
     (void)size;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
+    for (int i = 0; i < info->dlpi_phnum && !call->found; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t low = info->dlpi_addr + ph->p_vaddr, high = low + ph->p_memsz;
         uintptr_t at = (low & ~(uintptr_t)WF_WHO_CALL_MASK) | call->low_bits;
@@ -173,20 +173,18 @@ static int complete(struct dl_phdr_info *info, size_t size, void *arg)
             at += WF_WHO_CALL_MASK + 1;
         if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X))
             continue;
-        for (; at < high; at += WF_WHO_CALL_MASK + 1)
-            if (follows_call((const uint8_t *)at)) {
+        for (; at < high && !call->found; at += WF_WHO_CALL_MASK + 1)
+            if (follows_call((const uint8_t *)at))
                 call->found = at;
-                call->n++;
-            }
     }
-    return 0;
+    return call->found != 0;
 }
 
 const char *wf_census_held_at(wf_census *c, uint64_t who)
 {
     struct call call = { .low_bits = (uintptr_t)(who & WF_WHO_CALL_MASK) };
     dl_iterate_phdr(complete, &call);
-    return call.n == 1 ? wf_place_at(c->places, call.found - 1)->text[0] : NULL;
+    return call.found ? wf_place_at(c->places, call.found - 1)->text[0] : NULL;
 }
 
 static bool is_public(const char *symbol)
