@@ -288,7 +288,7 @@ static int64_t earliest_timer(void)
 {
     int64_t when = WEFT_FOREVER;
     for (int i = 0; i < S.procs; i++) {
-        /* Release in wf_timer_start: if it is not coming any more, the heap has it. */
+        /* pairs with wf_timer_start: if it is not coming any more, the heap has it */
         int64_t coming = (int64_t)AO_load_acquire(&S.ps[i]->coming);
         int64_t added = wf_timer_heap_when(&S.ps[i]->timers);
         if (coming < when)

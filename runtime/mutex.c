@@ -285,7 +285,7 @@ int weft_cond_wait(weft_cond *c, weft_mutex *m, weft_time deadline)
     wf_ticket  t = wf_wait_arm(mp);
     wf_bucket *b = wf_lot_lock(c);
     wf_lot_add(b, gp, c, t);
-    AO_store_release(waiting_of(c), 1);
+    AO_store_release(waiting_of(c), 1); /* pairs with signal_call */
     wf_lot_unlock(b);
     unlock_slow(mp, word_of(m), "weft_cond_wait");
     enum wf_reason why = wf_wait(&mp, t, deadline, wf_for(WF_FOR_CONDITION, c));
