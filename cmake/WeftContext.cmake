@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Finds the static libboost_context.a and takes its context switch out of it.  Sets
-# WEFT_BOOST_CONTEXT (the archive) and weft_context_objects (make, jump and ontop, as objects).
+# WEFT_BOOST_CONTEXT (the archive), weft_context_objects (make, jump and ontop, as objects), and
+# weft_context_options, with which what calls them is compiled.
 
 set(weft_context_package libboost-context1.81-dev)
 
@@ -45,3 +46,9 @@ foreach(part make jump ontop)
     endif()
     list(APPEND weft_context_objects ${weft_context_part})
 endforeach()
+
+# The switch pushes below its caller's stack pointer; see wf_jump in runtime/context.h.
+set(weft_context_options "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+    set(weft_context_options -mno-red-zone -DWEFT_NO_RED_ZONE=1)
+endif()

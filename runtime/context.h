@@ -51,31 +51,24 @@ void *make_fcontext(void *top, size_t size, void (*fn)(wf_transfer));
 #define WF_CLOBBERS_AVX512
 #endif
 
-/* Bytes that wf_jump leaves free between its caller's stack and what is saved. */
-#if defined(__x86_64__) && !defined(__CET__)
-#define WF_JUMP_BELOW 128
-#else
-#define WF_JUMP_BELOW 0
-#endif
-
 /*
  * jump_fcontext, entered by a jump.  It leaves by one, to the address that its call
  * pushed; so a call would leave an entry in the processor's return-address predictor
  * that no return takes, and every return after the landing would be predicted wrongly
- * (measured on the switch and its three returns: 29 -> 13 ns).
+ * (measured on the switch and its three returns: 29 -> 13 ns).  What it pushes lies where
+ * the caller's red zone would be, so that must have none: -mno-red-zone.
  */
 static inline __attribute__((always_inline)) wf_transfer wf_jump(void *to, void *data)
 {
-#if defined(__x86_64__) && !defined(__CET__)
+#if defined(__x86_64__) && !defined(__CET__) && defined(WEFT_NO_RED_ZONE)
     register void *fctx __asm__("rax");
     register void *sent __asm__("rdx");
     register void *rdi __asm__("rdi") = to;
     register void *rsi __asm__("rsi") = data;
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t" /* the red zone */
-                     "lea 1f(%%rip), %%rax\n\t"
+    __asm__ volatile("lea 1f(%%rip), %%rax\n\t"
                      "push %%rax\n\t"
                      "jmp jump_fcontext\n"
-                     "1:\tlea 128(%%rsp), %%rsp"
+                     "1:"
                      : "=r"(fctx), "=r"(sent), "+r"(rdi), "+r"(rsi)
                      :
                      : "rcx", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2",

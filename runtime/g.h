@@ -79,7 +79,7 @@ enum wf_reason { WF_EVENT = 0, WF_TIMEOUT = 1, WF_CANCEL = 2, WF_CLOSE = 3 };
 #define WF_TOKEN_REASON_SHIFT  4
 #define WF_TICKET_MASK         (~(AO_t)0xff)
 
-enum { WF_PREFETCH_LINES = 10 };
+enum { WF_PREFETCH_LINES = 8 };
 
 /* What who takes a G out of a queue must look at first: bits of wf_g.bound, of which it
  * tests all at once. */

@@ -224,7 +224,7 @@ void wf_unwind_signal(wf_unwind *u, const ucontext_t *uc, const void *low, const
         put(u, i, (uintptr_t)uc->uc_mcontext.gregs[from[i]]);
 }
 
-/* What jump_fcontext of Boost 1.81 saves: see context.h for how it was entered. */
+/* What jump_fcontext of Boost 1.81 saves. */
 static bool take_saved(wf_unwind *u, const void *fctx)
 {
     static const uint8_t order[] = { 12, 13, 14, 15, RBX, RBP, PC };
@@ -234,7 +234,7 @@ static bool take_saved(wf_unwind *u, const void *fctx)
             return false;
         put(u, order[i], v);
     }
-    put(u, SP, at + WF_JUMP_BELOW);
+    put(u, SP, at);
     return true;
 }
 

@@ -32,8 +32,6 @@ CLOCK_S = 0.01  # WF_CLOCK_NS of sched.h
 # What jump_fcontext of Boost 1.81 saves, from the third word on; above it lies the stack.
 SAVED = ("r12", "r13", "r14", "r15", "rbx", "rbp", "rip")
 SAVED_BYTES = 8 * (2 + len(SAVED))
-# The caller of jump_fcontext, where it was entered by a jump (wf_jump): lea 128(%rsp), %rsp
-SKIP = (bytes.fromhex("488da42480000000"), 128)
 
 
 # ---- The process ---------------------------------------------------------------------------
@@ -56,7 +54,6 @@ class Runtime:
         self.clock = int(self.sched["clock"]) & 0xffffffff
         texts = gdb.lookup_global_symbol("wf_wait_text").value()
         self.waits = [texts[i].string() for i in range(texts.type.range()[1] + 1)]
-        self.below = {}
         self.objects = {}
         self.g = gdb.lookup_type("struct wf_g")
         self.fields = {name: self.field(self.g, name)
@@ -68,13 +65,6 @@ class Runtime:
     def field(type_, name):
         f = type_[name]
         return f.bitpos // 8, f.type.sizeof
-
-    def bytes_below(self, rip):
-        """What lies between what was saved and the frame that called jump_fcontext."""
-        if rip not in self.below:
-            code = gdb.selected_inferior().read_memory(rip, len(SKIP[0])).tobytes()
-            self.below[rip] = SKIP[1] if code == SKIP[0] else 0
-        return self.below[rip]
 
     def text_object(self, address):
         if address not in self.objects:
@@ -158,7 +148,7 @@ class Coroutine:
         if not saved["rip"]:
             raise gdb.GdbError(f"the stack of coroutine {self.id} is not in this core file: gcore "
                                "cannot read past guards, see weft's docs/debugging.md")
-        saved["rsp"] = self.fctx + SAVED_BYTES + self.runtime.bytes_below(saved["rip"])
+        saved["rsp"] = self.fctx + SAVED_BYTES
         return saved
 
 
