@@ -15,17 +15,17 @@ static inline void copy(void *to, const void *from, size_t n)
         memcpy(to, from, sizeof(uint64_t));
     else if (n == sizeof(uint32_t))
         memcpy(to, from, sizeof(uint32_t));
-    else
+    else if (n > 0)
         memcpy(to, from, n);
 }
 
 static inline void give(weft_chan *c, void *to, const void *from)
 {
-    if (to && c->elem_size > 0)
+    if (to)
         copy(to, from, c->elem_size);
 }
 
-static void put(weft_chan *c, const void *elem)
+static inline WF_ALWAYS_INLINE void put(weft_chan *c, const void *elem)
 {
     size_t at = c->first + c->count;
     if (at >= c->cap)
@@ -42,18 +42,23 @@ static void get(weft_chan *c, void *elem)
     c->count--;
 }
 
-/* The oldest waiter whose token this call wins; its G is parked. */
-static wf_slot *take_waiter(wf_list *queue)
+static WF_NOINLINE wf_slot *take_a_waiter(wf_list *queue)
 {
-    while (!wf_list_empty(queue)) {
+    do {
         wf_slot *s = WF_CONTAINER(queue->next, wf_slot, node);
         wf_list_remove(&s->node);
         if (wf_token_take(s->gp, s->ticket) != WF_LOST) {
             s->fired = true;
             return s;
         }
-    }
+    } while (!wf_list_empty(queue));
     return NULL;
+}
+
+/* The oldest waiter whose token this call wins; its G is parked. */
+static inline wf_slot *take_waiter(wf_list *queue)
+{
+    return wf_list_empty(queue) ? NULL : take_a_waiter(queue);
 }
 
 static inline enum wf_done try_send(weft_chan *c, const void *elem, wf_g **wake)
