@@ -22,12 +22,14 @@ wf_sched wf_the_sched;
 
 _Thread_local __attribute__((tls_model("initial-exec"), used)) wf_m *wf_this_m;
 
+#if !defined(__x86_64__) /* else in sched.h */
 WF_NOINLINE wf_m *wf_m_self(void)
 {
     wf_m **p = &wf_this_m;
     __asm__ volatile("" : "+r"(p) : : "memory"); /* no caller may keep the address */
     return *p;
 }
+#endif
 
 WF_NOINLINE void wf_m_set_self(wf_m *mp)
 {

@@ -205,10 +205,26 @@ static inline void wf_clock_set(int64_t now)
 
 /* ---- Entry check ---------------------------------------------------------- */
 
-/* The M of this thread, NULL outside.  Never inlined, and its result never kept
- * across a park: the G may have moved. */
-wf_m                      *wf_m_self(void);
 extern _Thread_local wf_m *wf_this_m; /* never by its name: see wf_m_self */
+
+/*
+ * The M of this thread, NULL outside.  The result is never kept across a park: the G may have
+ * moved.  Nor may a compiler keep the address, which is another thread's then: this load it does
+ * not see.
+ */
+#if defined(__x86_64__)
+static inline wf_m *wf_m_self(void)
+{
+    wf_m *mp;
+    __asm__ volatile("movq wf_this_m@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0"
+                     : "=r"(mp)
+                     :
+                     : "memory");
+    return mp;
+}
+#else
+wf_m *wf_m_self(void);
+#endif
 
 WF_COLD _Noreturn void wf_die_outside(const wf_m *mp, const char *call);
 WF_COLD void           wf_enter_slow(wf_m *mp);
@@ -216,19 +232,10 @@ WF_COLD bool           wf_grip_regain(wf_m *mp); /* inside: false if it has lost
 WF_COLD _Noreturn void wf_sleep_for_ever(void);
 void                   wf_m_set_self(wf_m *mp);
 
-/*
- * Dies if this thread runs no coroutine: first in calls that mostly need no P, and do not enter.
- * wf_m_self would cost a mutex 2 ns; this load, which the compiler does not see and so keeps no
- * address of, costs none that can be measured.
- */
+/* Dies if this thread runs no coroutine: first in calls that mostly need no P, and do not enter. */
 static inline void wf_expect_coroutine(const char *call)
 {
-    wf_m *mp;
-#if defined(__x86_64__)
-    __asm__ volatile("movq wf_this_m@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(mp));
-#else
-    mp = wf_m_self();
-#endif
+    wf_m *mp = wf_m_self();
     if (WF_UNLIKELY(!mp || !mp->gp))
         wf_die_outside(mp, call);
 }
