@@ -235,6 +235,7 @@ static inline WF_ALWAYS_INLINE int operate_for_ever(wf_m **mp, weft_chan *c, enu
     wf_g *gp = (*mp)->gp, *wake;
     wf_guard_begin(gp, &c->lock);
     wf_spin_acquire(&c->lock);
+    c->guarded = true;
     enum wf_done done = attempt(c, side, elem, &wake);
     if (done == WF_NOT_READY)
         return wait_for_ever(mp, c, side, elem);

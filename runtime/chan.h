@@ -25,6 +25,7 @@ struct weft_chan {
     wf_spin       lock;
     bool          closed;    /* under lock */
     bool          of_timer;  /* fixed: its buffer does not show */
+    bool          guarded;   /* under lock: it was a guard (wait.h) once */
     size_t        elem_size; /* fixed */
     size_t        cap;       /* fixed */
     size_t        count;     /* under lock */

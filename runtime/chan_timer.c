@@ -22,6 +22,7 @@ struct weft_timer {
     int64_t    next;   /* under chan->lock: when it fires; 0: it does not */
     int64_t    period; /* under chan->lock: 0: once */
     unsigned   refs;   /* under chan->lock */
+    bool       quiet;  /* by stop and reset: stopped, in no heap, nor on its way out of one */
 };
 
 /* Under the lock, which it frees: one reference fewer. */
@@ -112,7 +113,6 @@ static weft_chan *memory_get(wf_p *pp)
 
 static void memory_put(wf_p *pp, weft_chan *c)
 {
-    wf_guard_settle(); /* its lock was acquired just now, and is free */
     if (pp->n_timers_kept == KEPT) {
         free(c);
         return;
@@ -166,6 +166,7 @@ bool weft_timer_stop(weft_timer *t)
     wf_m *mp = wf_enter("weft_timer_stop");
     wf_spin_acquire(&t->chan->lock);
     bool was = disarm(t);
+    t->quiet = t->refs == 1;
     wf_spin_release(&t->chan->lock);
     wf_leave(mp);
     return was;
@@ -178,6 +179,7 @@ bool weft_timer_reset(weft_timer *t, weft_time first, int64_t period_ns)
         wf_die("weft_timer_reset: the period %lld is negative", (long long)period_ns);
     wf_spin_acquire(&t->chan->lock);
     bool was = disarm(t);
+    t->quiet = false;
     t->period = period_ns;
     (void)arm(mp, t, first);
     wf_spin_release(&t->chan->lock);
@@ -185,23 +187,38 @@ bool weft_timer_reset(weft_timer *t, weft_time first, int64_t period_ns)
     return was;
 }
 
-void weft_timer_free(weft_timer *t)
+/* Nobody else can reach it, or will: there is nothing to lock against. */
+static bool is_left(const weft_timer *t)
 {
-    if (!t)
-        return;
-    wf_m      *mp = wf_enter("weft_timer_free");
+    return t->quiet && !t->chan->guarded && wf_chan_is_unused(t->chan);
+}
+
+static void end(wf_m *mp, weft_timer *t)
+{
     weft_chan *c = t->chan;
     wf_glist   out;
     wf_glist_init(&out);
     wf_spin_acquire(&c->lock);
     disarm(t);
     if (t->refs == 1 && wf_chan_is_unused(c)) { /* nobody need hear that it is closed */
-        wf_spin_release(&c->lock);              /* a canceller may come for it still */
+        wf_spin_release(&c->lock);
+        wf_guard_settle(); /* a canceller may come for the lock still */
         memory_put(mp->pp, c);
     } else {
         wf_chan_close(c, &out);
         unref(t);
         wf_ready_list(mp, &out);
     }
+}
+
+void weft_timer_free(weft_timer *t)
+{
+    if (!t)
+        return;
+    wf_m *mp = wf_enter("weft_timer_free");
+    if (WF_LIKELY(is_left(t)))
+        memory_put(mp->pp, t->chan);
+    else
+        end(mp, t);
     wf_leave(mp);
 }

@@ -153,6 +153,39 @@ Test(timer, zero_timers_fire)
     run_on_1_2_8(zero_timers, NULL);
 }
 
+static int receive_from(void *arg)
+{
+    return weft_chan_recv(arg, NULL);
+}
+
+/* Stopped first, it fires no more; who waits all the same, and who holds the channel, hears. */
+static int freed_after_a_stop(void *arg)
+{
+    weft_timer *t = make(WEFT_FOREVER, 0);
+    attempt     waiter = { .op = receive_from, .arg = weft_timer_chan(t) };
+    weft_group  g = WEFT_GROUP_INIT;
+
+    check(weft_timer_stop(t));
+    attempt_start(&waiter, &g);
+    check(!waiter.done);
+    weft_timer_free(t);
+    join_group(&g);
+    check_eq(waiter.result, -EPIPE);
+
+    t = make(WEFT_FOREVER, 0);
+    weft_chan *c = weft_chan_ref(weft_timer_chan(t));
+    check(weft_timer_stop(t));
+    weft_timer_free(t);
+    check_eq(weft_chan_recv(c, NULL), -EPIPE);
+    weft_chan_unref(c);
+    return arg != NULL;
+}
+
+Test(timer, freed_after_a_stop_it_closes_its_channel)
+{
+    run_on(1, freed_after_a_stop, NULL);
+}
+
 /* ---- Order ------------------------------------------------------------------------------------------------------ */
 
 static int modified_earlier(void *arg)

@@ -140,6 +140,18 @@ static int listen_until_closed(void *arg)
     return 0;
 }
 
+/* Nobody else knows of it: what is freed may be on its way to fire all the same. */
+static void alone(int64_t period, bool again)
+{
+    weft_timer *t = weft_timer_new(weft_now(), period);
+
+    weft_yield();
+    weft_timer_stop(t);
+    if (again)
+        weft_timer_reset(t, weft_now(), period);
+    weft_timer_free(t);
+}
+
 static int short_lives(void *arg)
 {
     weft_group g = WEFT_GROUP_INIT;
@@ -156,6 +168,7 @@ static int short_lives(void *arg)
         if (i % 5 == 0)
             weft_timer_reset(t, weft_now(), period);
         weft_timer_free(t);
+        alone(period, i % 4 == 0);
     }
     check_eq(weft_group_wait(&g, WEFT_FOREVER, NULL), 0);
     return arg != NULL;
