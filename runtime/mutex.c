@@ -23,6 +23,10 @@
  * keeps the lock busy; one that was passed so waits on as the first of the queue.  No
  * wake-up is lost: WAITERS is set while LOCKED stands, under the bucket's lock, and the
  * unlock that finds WAITERS without WOKEN takes that lock and looks.
+ *
+ * With one P, whoever is inside with it is alone: a P is only taken from who is outside, and a
+ * coroutine whose P was taken waits for it when it enters.  So lock and unlock enter there, which
+ * is two stores, and store the word (take_alone, free_alone) where else they would swap it.
  */
 #include "look.h"
 #include "lot.h"
@@ -69,12 +73,26 @@ static inline bool try_lock(volatile AO_t *word, AO_t held, AO_t clear)
     return !(w & LOCKED) && swap(word, w, (w & ~clear) | held);
 }
 
+/* try_lock on the only P; false too where that was taken meanwhile. */
+static inline bool take_alone(wf_m *mp, volatile AO_t *word, AO_t held)
+{
+    bool done = false;
+    if (WF_LIKELY(wf_try_enter(mp))) {
+        AO_t w = AO_load(word);
+        done = !(w & LOCKED);
+        if (WF_LIKELY(done))
+            AO_store(word, w | held);
+    }
+    wf_leave(mp);
+    return done;
+}
+
 /* The holder may run on another P and be done at once.  Each look takes the line from it,
  * which costs it more than these pauses: so they are few, and ever longer apart.  One that was
  * woken looks so too: if it waits again at once, the next unlock has to wake it again. */
 static bool try_for_a_moment(volatile AO_t *word, AO_t held, AO_t clear)
 {
-    if (wf_the_sched.procs == 1)
+    if (wf_one_p())
         return try_lock(word, held, clear);
     for (int pauses = PAUSES_FIRST; pauses <= PAUSES_LAST; pauses *= 2) {
         if (try_lock(word, held, clear))
@@ -171,16 +189,19 @@ static WF_NOINLINE void lock_contended(volatile AO_t *word, AO_t held)
 
 void weft_mutex_lock(weft_mutex *m)
 {
-    wf_expect_coroutine("weft_mutex_lock");
-    AO_t held = held_by(WF_CALLER);
-    if (WF_UNLIKELY(!try_lock(word_of(m), held, 0)))
+    wf_m *mp = wf_expect_coroutine("weft_mutex_lock");
+    AO_t  held = held_by(WF_CALLER);
+    bool  done = wf_one_p() ? take_alone(mp, word_of(m), held) : try_lock(word_of(m), held, 0);
+    if (WF_UNLIKELY(!done))
         lock_contended(word_of(m), held);
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    wf_expect_coroutine("weft_mutex_trylock");
-    return try_lock(word_of(m), held_by(WF_CALLER), 0);
+    wf_m *mp = wf_enter("weft_mutex_trylock");
+    bool  done = try_lock(word_of(m), held_by(WF_CALLER), 0);
+    wf_leave(mp);
+    return done;
 }
 
 int weft_mutex_lock_until(weft_mutex *m, weft_time deadline)
@@ -225,10 +246,29 @@ static void wake_oldest(wf_m *mp, volatile AO_t *word)
  * Where nobody is to be woken.  While one is on its way others may lock and unlock very
  * often: so this is not the slow half, and a CAS that cannot succeed is not tried.
  */
+static inline bool wakes_nobody(AO_t w)
+{
+    return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS;
+}
+
 static inline bool try_unlock(volatile AO_t *word)
 {
     AO_t w = AO_load(word);
-    return (w & LOCKED) && (w & (WAITERS | WOKEN)) != WAITERS && swap(word, w, w & FLAGS & ~LOCKED);
+    return wakes_nobody(w) && swap(word, w, w & FLAGS & ~LOCKED);
+}
+
+/* try_unlock on the only P; false too where that was taken meanwhile. */
+static inline bool free_alone(wf_m *mp, volatile AO_t *word)
+{
+    bool done = false;
+    if (WF_LIKELY(wf_try_enter(mp))) {
+        AO_t w = AO_load(word);
+        done = wakes_nobody(w);
+        if (WF_LIKELY(done))
+            AO_store(word, w & FLAGS & ~LOCKED);
+    }
+    wf_leave(mp);
+    return done;
 }
 
 static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
@@ -255,8 +295,9 @@ static WF_NOINLINE void unlock_contended(volatile AO_t *word)
 
 void weft_mutex_unlock(weft_mutex *m)
 {
-    wf_expect_coroutine("weft_mutex_unlock");
-    if (WF_UNLIKELY(!try_unlock(word_of(m))))
+    wf_m *mp = wf_expect_coroutine("weft_mutex_unlock");
+    bool  done = wf_one_p() ? free_alone(mp, word_of(m)) : try_unlock(word_of(m));
+    if (WF_UNLIKELY(!done))
         unlock_contended(word_of(m));
 }
 

@@ -190,6 +190,12 @@ typedef struct wf_sched {
 
 extern wf_sched wf_the_sched;
 
+/* Then whoever is inside with a P is alone. */
+static inline bool wf_one_p(void)
+{
+    return wf_the_sched.procs == 1;
+}
+
 /*
  * The coarse clock, which a park reads for nothing.  sysmon sets it at each look, so it
  * is late by its tick while Ps run; who ends an idleness sets it before anybody runs.
@@ -233,29 +239,34 @@ WF_COLD _Noreturn void wf_sleep_for_ever(void);
 void                   wf_m_set_self(wf_m *mp);
 
 /* Dies if this thread runs no coroutine: first in calls that mostly need no P, and do not enter. */
-static inline void wf_expect_coroutine(const char *call)
+static inline wf_m *wf_expect_coroutine(const char *call)
 {
     wf_m *mp = wf_m_self();
     if (WF_UNLIKELY(!mp || !mp->gp))
         wf_die_outside(mp, call);
+    return mp;
+}
+
+/* By a thread that runs a coroutine.  Inside either way; false: it has no P, so it must leave. */
+static inline bool wf_try_enter(wf_m *mp)
+{
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in retake.c's take */
+    /* acquire: pairs with the release in wf_p_lend */
+    return AO_load_acquire(&mp->grip) == WF_GRIP_HELD;
 }
 
 /* By a thread that runs a coroutine: the check alone. */
 static inline void wf_enter_as(wf_m *mp)
 {
-    AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in retake.c's take */
-    /* acquire: pairs with the release in wf_p_lend */
-    if (WF_UNLIKELY(AO_load_acquire(&mp->grip) != WF_GRIP_HELD))
+    if (WF_UNLIKELY(!wf_try_enter(mp)))
         wf_enter_slow(mp);
 }
 
 /* Every call that needs a P starts with wf_enter and ends with wf_leave. */
 static inline wf_m *wf_enter(const char *call)
 {
-    wf_m *mp = wf_m_self();
-    if (WF_UNLIKELY(!mp || !mp->gp))
-        wf_die_outside(mp, call);
+    wf_m *mp = wf_expect_coroutine(call);
     wf_enter_as(mp);
     return mp;
 }

@@ -13,7 +13,7 @@
 #include "runtime/sched.h"
 #include "support/check.h"
 
-enum { WORKERS = 24, ROUNDS = 3000, PINNED_EVERY = 8 };
+enum { WORKERS = 24, ROUNDS = 3000, PINNED_EVERY = 8, LOCKS = 40 };
 
 static atomic_bool    attack;
 static atomic_long    taken;
@@ -62,10 +62,12 @@ static void one_round(int i, weft_chan *c)
         weft_block_leave();
         break;
     case 3:
-        weft_mutex_lock(&mutex);
-        guarded++;
-        compute(100);
-        weft_mutex_unlock(&mutex);
+        for (int k = 0; k < LOCKS; k++) {
+            weft_mutex_lock(&mutex);
+            guarded++;
+            compute(k == 0 ? 100 : 0);
+            weft_mutex_unlock(&mutex);
+        }
         break;
     case 4: /* full or empty at times: neither matters */
         if (weft_chan_send_until(c, &v, WEFT_NOWAIT) == 0)
@@ -116,7 +118,7 @@ static int storm(void *arg)
     weft_block_enter();
     pthread_join(thread, NULL);
     weft_block_leave();
-    check_eq(guarded, WORKERS * (test_scaled(ROUNDS) / 6));
+    check_eq(guarded, LOCKS * WORKERS * (test_scaled(ROUNDS) / 6));
     weft_chan_unref(c);
     return arg != NULL;
 }
