@@ -321,6 +321,13 @@ static int whole_ms(int64_t timeout_ns)
     return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
+/* See Transfers: a point of cancellation too. */
+#if defined(WEFT_ASAN) || defined(WEFT_TSAN) || !defined(SYS_epoll_wait)
+#define await(epfd, evs, n, ms) epoll_wait(epfd, evs, n, ms)
+#else
+#define await(epfd, evs, n, ms) syscall(SYS_epoll_wait, epfd, evs, n, ms)
+#endif
+
 int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_ns)
 {
     static volatile unsigned no_pwait2; /* set once: the kernel is older than 5.11 */
@@ -328,7 +335,7 @@ int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_
     if (f < 0)
         return (int)f;
     if (timeout_ns <= 0)
-        return (int)result(epoll_wait(epfd, evs, n, timeout_ns < 0 ? -1 : 0));
+        return (int)result(await(epfd, evs, n, timeout_ns < 0 ? -1 : 0));
     if (!AO_int_load(&no_pwait2)) {
         struct timespec ts = { timeout_ns / WEFT_S, timeout_ns % WEFT_S };
         int             r = (int)result(epoll_pwait2(epfd, evs, n, &ts, NULL));
@@ -336,5 +343,5 @@ int wf_sys_epoll_wait(int epfd, struct epoll_event *evs, int n, int64_t timeout_
             return r;
         AO_int_store(&no_pwait2, 1);
     }
-    return (int)result(epoll_wait(epfd, evs, n, whole_ms(timeout_ns)));
+    return (int)result(await(epfd, evs, n, whole_ms(timeout_ns)));
 }
