@@ -145,7 +145,7 @@ static int poll_once(int64_t timeout_ns, bool drain, wf_glist *out)
     struct epoll_event evs[EVENTS];
     int                n = wf_sys_epoll_wait(np.epfd, evs, EVENTS, timeout_ns);
     int                descriptors = 0;
-    for (int i = 0; i < n && i < AHEAD; i++)
+    for (int i = 0; n > 1 && i < n && i < AHEAD; i++) /* one is looked at at once */
         wf_poll_near(evs[i].data.u64);
     for (int i = 0; i < n; i++) {
         if (i + AHEAD < n)

@@ -24,13 +24,15 @@
 
 /* ---- Idle Ps, under sched.lock ------------------------------------------------- */
 
+/* n_idle_p is a plain store: freeing sched.lock, a read-modify-write, orders it against what is
+ * looked at next, as wf_fence_after_rmw says there. */
 static void idle_push(wf_p *pp)
 {
     AO_store(&pp->status, WF_P_IDLE);
     pp->m = NULL;
     pp->link = S.idle_p;
     S.idle_p = pp;
-    AO_fetch_and_add_full(&S.n_idle_p, 1); /* pairs with sysmon's all_idle */
+    AO_store_release(&S.n_idle_p, AO_load(&S.n_idle_p) + 1); /* pairs with sysmon's all_idle */
 }
 
 static wf_p *idle_take(void)
@@ -38,18 +40,19 @@ static wf_p *idle_take(void)
     wf_p *pp = S.idle_p;
     if (pp) {
         S.idle_p = pp->link;
-        AO_fetch_and_add_full(&S.n_idle_p, (AO_t)-1); /* pairs with sleep_for_good's fence */
-        if (AO_load(&S.sysmon_asleep))                /* nobody has set it for long */
+        AO_store(&S.n_idle_p, AO_load(&S.n_idle_p) - 1);
+        if (AO_load(&S.sysmon_asleep)) /* nobody has set it for long */
             wf_clock_set(wf_now());
         AO_store(&pp->status, WF_P_RUNNING);
     }
     return pp;
 }
 
-/* A P has begun to run: sysmon must be awake.  Pairs with sysmon's going to sleep. */
+/* A P has begun to run, and sched.lock was freed: sysmon must be awake. */
 static void watch(void)
 {
-    wf_fence_after_rmw(); /* n_idle_p was lowered; now look at the flag */
+    /* n_idle_p was lowered; now look at the flag; pairs with sleep_for_good's fence */
+    wf_fence_after_rmw();
     if (WF_UNLIKELY(AO_load(&S.sysmon_asleep)))
         wf_sysmon_wake();
 }
@@ -165,6 +168,8 @@ void wf_wakep(void)
 /* While another P runs that polls for itself, nobody need block in the poll. */
 static bool others_poll(const wf_p *self)
 {
+    if (AO_load(&S.n_idle_p) + 1 == (AO_t)S.procs)
+        return false; /* nobody else runs */
     int64_t now = wf_now();
     for (int i = 0; i < S.procs; i++)
         if (S.ps[i] != self && AO_load(&S.ps[i]->status) != WF_P_IDLE &&
@@ -185,7 +190,7 @@ void wf_p_pass_on(wf_p *pp)
     leave_its_work(pp);
     idle_push(pp);
     wf_lock_release(&S.lock);
-    wf_fence(); /* pairs with wake_for_ring's in sched.c */
+    wf_fence_after_rmw(); /* pairs with wake_for_ring's in sched.c */
     if (wf_work_anywhere())
         wf_wakep();
 }
@@ -306,7 +311,7 @@ int wf_timer_start(wf_m *mp, wf_timer *t, int64_t when, wf_timer_fn fn, void *ar
     wf_p *pp = mp->pp;
     AO_store(&pp->coming, (AO_t)when);
     int r = wf_timer_add(&pp->timers, t, when, fn, arg, seq);
-    wf_fence_after_rmw(); /* coming, then poll_state; pairs with poll_timeout's fence */
+    wf_fence_after_rmw(); /* coming, then poll_state; pairs with go_idle's, blocked_poll's */
     if (r == 1 && AO_load(&S.poll_state) == WF_POLL_BLOCKED &&
         when < (int64_t)AO_load(&S.poll_until))
         wf_netpoll_break();
@@ -320,8 +325,10 @@ static bool poll_return(wf_m *mp, bool work)
     wf_p *pp = mp->nextp;
     mp->nextp = NULL;
     if (!pp && !AO_load(&S.stopped)) {
-        if (!work)
-            return false; /* for nothing: block again */
+        if (!work) { /* for nothing: block again */
+            AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
+            return false;
+        }
         pp = idle_take();
     }
     S.poller = NULL;
@@ -332,12 +339,11 @@ static bool poll_return(wf_m *mp, bool work)
     return true;
 }
 
-/* Sets a timeout that no timer is missed by: a timer that is added before the scan is
- * seen by it; one that is added later sees poll_until and breaks the poll. */
+/* poll_until was set to FOREVER before a fence.  Sets a timeout that no timer is missed by: a
+ * timer that is added before the scan is seen by it; one that is added later sees poll_until
+ * and breaks the poll. */
 static int64_t poll_timeout(void)
 {
-    AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
-    wf_fence(); /* pairs with the heap's lock in wf_timer_start */
     int64_t when = earliest_timer();
     AO_store(&S.poll_until, (AO_t)when);
     if (when == WEFT_FOREVER)
@@ -349,24 +355,29 @@ static int64_t poll_timeout(void)
 static void blocked_poll(wf_m *mp)
 {
     wf_glist out;
+    AO_t     polls = 0, events = 0;
     bool     done = false;
     int64_t  now = 0;
     wf_glist_init(&out);
     while (!done) {
-        int n = wf_netpoll_block(poll_timeout(), &out);
+        events += (AO_t)wf_netpoll_block(poll_timeout(), &out);
         if (mp->ring) /* a completion of its own may have ended the wait unsaid */
-            n += wf_uring_poll(mp, &out);
-        AO_fetch_and_add(&S.n_polls, 1);
-        AO_fetch_and_add(&S.n_poll_events, (AO_t)n);
+            events += (AO_t)wf_uring_poll(mp, &out);
+        polls++;
         now = wf_now();
         wf_lock_acquire(&S.lock);
         done = poll_return(mp, out.n > 0 || S.global.n > 0 || earliest_timer() <= now);
         wf_lock_release(&S.lock);
+        wf_fence_after_rmw(); /* poll_until, then the heaps; pairs with wf_timer_start's */
     }
     if (!mp->pp) { /* all Ps run: what was found waits for them */
+        AO_fetch_and_add(&S.n_polls, polls);
+        AO_fetch_and_add(&S.n_poll_events, events);
         wf_ready_list(NULL, &out);
         return;
     }
+    wf_count(&mp->pp->n_polls, polls);
+    wf_count(&mp->pp->n_poll_events, events);
     watch();
     wf_polled(mp, &out, now);
 }
@@ -414,6 +425,14 @@ static void withdraw(wf_m *mp)
         mp->spinning = true;
 }
 
+static void give_up_spinning(bool for_nothing)
+{
+    if (for_nothing)
+        AO_store(&S.futile, 1);
+    AO_store(&S.n_spinning, 0); /* the fence is what orders it */
+    wf_fence();                 /* n_spinning, then the queues; pairs with wake_for_ring's */
+}
+
 void wf_go_idle(wf_m *mp)
 {
     wf_p *pp = mp->pp;
@@ -436,17 +455,16 @@ void wf_go_idle(wf_m *mp)
     if (block) {
         S.poller = mp;
         AO_store(&S.poll_until, (AO_t)WEFT_FOREVER);
-        AO_store(&S.poll_state, WF_POLL_BLOCKED); /* poll_timeout's fence is what orders it */
+        AO_store(&S.poll_state, WF_POLL_BLOCKED);
     } else {
         join_idle(mp);
     }
     wf_lock_release(&S.lock);
-    if (was_spinning) {
-        if (for_nothing)
-            AO_store(&S.futile, 1);
-        AO_store(&S.n_spinning, 0); /* the fence is what orders it */
-    }
-    wf_fence(); /* pairs with wake_for_ring's in sched.c */
+    /* n_idle_p, then the queues; pairs with wake_for_ring's in sched.c.  And poll_state and
+     * poll_until, then the heaps; pairs with wf_timer_start's. */
+    wf_fence_after_rmw();
+    if (was_spinning)
+        give_up_spinning(for_nothing);
     if (wf_work_anywhere())
         withdraw(mp);
     else if (block)

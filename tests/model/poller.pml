@@ -27,7 +27,7 @@
  * fault: FAULT_last_dozes       | the last to idle trusts that another P polls
  * fault: FAULT_state_left -DPS=2 -DMS=2 -DEVENTS=1 -DFOREIGN=1 -DHOGS=2 -DSYSMON | withdraw
  * fault: FAULT_timer_no_look -DPS=2 -DMS=2 -DTIMERS=2 -DPOLLING | no break
- * fault: FAULT_until_left -DPS=2 -DMS=3 -DTIMERS=2 -DPOLLING | poll_timeout
+ * fault: FAULT_until_left -DPS=2 -DMS=3 -DTIMERS=2 -DPOLLING | poll_return
  * fault: FAULT_handoff_idles -DPS=2 -DMS=3 -DEVENTS=2 -DBLOCKS=1 | the last P
  * fault: FAULT_no_dozer -DPS=2 -DMS=2 -DEVENTS=1 -DFOREIGN=1 -DHOGS=2 -DSYSMON | nobody polls
  * fault: FAULT_sleep_blind -DPS=1 -DMS=2 -DEVENTS=1 -DFOREIGN=1 -DHOGS=1 -DSYSMON | sysmon
@@ -186,9 +186,6 @@ inline withdraw()
 
 inline poll_timeout()
 {
-#ifndef FAULT_until_left
-    until = FOREVER;
-#endif
     x = FOREVER;
     do
     :: i < PS ->
@@ -238,7 +235,11 @@ inline poll_return()
             fi;
             poller = NOBODY;
             blocked = false
-        :: else
+        :: else ->
+#ifndef FAULT_until_left
+            until = FOREVER;
+#endif
+            skip
         fi
     }
 }

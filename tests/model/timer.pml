@@ -5,8 +5,8 @@
  * Models wf_timer_start (coming, the heap's lock, when0, the look at the poller), poll_timeout
  * with earliest_timer, and whoever takes timers out of the heap, due or not, and publishes
  * when0 anew; with store buffers: each load, store and read-modify-write is a step.  The
- * poller's state and until are its own words; sched.lock, which orders pollers among each
- * other, is not modelled.
+ * poller's state and until are its own words, set by go_idle and poll_return; sched.lock, which
+ * orders pollers among each other, is not modelled but for the fence that freeing it is.
  *
  * Bounds: one heap, whose owner adds timers for the times 2 and 1, in this order; TAKES are
  * taken out.  The poller looks again as often as it is broken or its time comes.
