@@ -41,7 +41,7 @@ static const struct rule {
     { "lock group", ON_LOCK, "group.c", NULL, "" },
     { "lock fdlock queue", ON_LOCK, "fdlock.c", NULL, "" },
     { "lock other", ON_LOCK, NULL, NULL, "" },
-    { "word n_idle_p", ON_RMW, NULL, NULL, "&S.n_idle_p" },
+    { "word n_idle_p", ON_WRITE, NULL, NULL, "&S.n_idle_p" },
     { "word n_spinning", ON_WRITE, NULL, NULL, "n_spinning" },
     { "word futile", ON_WRITE, NULL, NULL, "&S.futile" },
     { "word clock", ON_WRITE, NULL, NULL, "clock" },
