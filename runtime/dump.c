@@ -89,8 +89,10 @@ static void print_sched(wf_census *c, wf_out *o)
     note_threads(&t);
     for (size_t i = 0; i < c->n; i++)
         by[c->all[i].seen.doing]++;
-    wf_out_print(o, "weft %s, process %d: %zu coroutines: %zu waiting, %zu runnable, %zu running\n",
-                 weft_version(), (int)getpid(), c->n, by[WF_WAITS], by[WF_RUNNABLE], by[WF_RUNS]);
+    wf_out_print(o,
+                 "weft %s, process %d: %zu coroutine%s: %zu waiting, %zu runnable, %zu running\n",
+                 weft_version(), (int)getpid(), c->n, c->n == 1 ? "" : "s", by[WF_WAITS],
+                 by[WF_RUNNABLE], by[WF_RUNS]);
     for (int i = 0; i < S.procs; i++)
         print_p(o, S.ps[i], now);
     wf_out_print(o,

@@ -116,7 +116,7 @@ static void dump_once(int fd, char *text)
     ssize_t n = pread(fd, text, TEXT_MOST - 1, 0);
     check(n > 0);
     text[n] = '\0';
-    check(strstr(text, " coroutines: ") != NULL);
+    check(strstr(text, " waiting, ") != NULL);
     check(strstr(text, "worker") != NULL);
     check(strstr(text, "a circle of ") == NULL);
 }

@@ -29,7 +29,7 @@ static bool is_over(void)
 
 static void use_conn(weft_conn c, unsigned how)
 {
-    char        buf[64], text[WEFT_ADDR_MAX];
+    char        buf[64] = { 0 }, text[WEFT_ADDR_MAX];
     const void *data;
     switch (how % 8) {
     case 0:
