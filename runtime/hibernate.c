@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hibernate.c - coroutines that have waited for long in a read, and allowed it, give their
- * stacks' pages back: the live words, some eighty of which half are zero, are moved to the
+ * stacks' pages back: the live words, some eighty of which a third are zero, are moved to the
  * heap, and restored at the same address before the coroutine is resumed.
  *
  * sysmon looks for them, in rounds over the table of Gs, and moves them BATCH at a time,
@@ -62,8 +62,8 @@ enum {
     RARER = 8,              /* and so much seldomer else */
     TAKEN_A_LOOK = 256,     /* about half a millisecond, like the next */
     SLABS_A_LOOK = 64,
-    PACKED_MOST = 256, /* words: half a page */
-    SLAB = 256,        /* Gs that share a word of `awake` */
+    PACKED_MOST = 2048, /* bytes: half a page */
+    SLAB = 256,         /* Gs that share a word of `awake` */
     SLABS = (1 << 24) / SLAB
 };
 
@@ -92,6 +92,8 @@ static struct {
     AO_t     armed[BATCH];
 } search;
 
+static uint64_t packed[WF_PACK_ROOM(WF_HIBERNATE_WORDS)]; /* sysmon's: of the one it moves */
+
 /* ---- One G ------------------------------------------------------------------------- */
 
 size_t wf_hibernate_live(const wf_g *gp)
@@ -114,7 +116,7 @@ static void set_awake(const wf_g *gp)
 void wf_hibernate_end(wf_g *gp)
 {
     void *moved = gp->moved;
-    if (moved)
+    if (moved) /* onto pages of zeros, or, if the system took them not, of what was there */
         wf_unpack(gp->fctx, moved, wf_hibernate_live(gp));
     gp->moved = NULL;
     AO_char_store(&gp->bound, gp->bound & ~WF_HIBERNATES);
@@ -129,12 +131,13 @@ void wf_hibernate_end(wf_g *gp)
 static bool move_out(wf_g *gp)
 {
     size_t live = wf_hibernate_live(gp);
-    size_t packed = live <= WF_HIBERNATE_WORDS ? wf_pack_size(gp->fctx, live) : SIZE_MAX;
-    if (packed <= PACKED_MOST) {
-        gp->moved = malloc(packed * sizeof(uint64_t));
+    wf_g_prefetch(gp); /* its lines miss at once, not one after the other */
+    size_t size = live <= WF_HIBERNATE_WORDS ? wf_pack(packed, gp->fctx, live) : SIZE_MAX;
+    if (size <= PACKED_MOST) {
+        gp->moved = malloc(size);
         if (!gp->moved)
             return false;
-        wf_pack(gp->moved, gp->fctx, live);
+        memcpy(gp->moved, packed, size);
     }
     AO_char_store(&gp->bound, gp->bound | WF_HIBERNATES);
     wf_turn_move(gp);

@@ -61,13 +61,12 @@ static weft_time deadline_of(const wf_g *gp, const wf_g *copy)
 /* What lies packed in the heap may be gone as well. */
 static bool begin_moved(wf_unwind *u, const wf_g *copy, uint64_t *words)
 {
-    uint64_t packed[WF_HIBERNATE_WORDS + WF_HIBERNATE_WORDS / WF_PACK_BITS];
-    size_t   n = wf_hibernate_live(copy), bits = wf_pack_bits(n);
-    if (n > WF_HIBERNATE_WORDS || !wf_peek(packed, copy->moved, bits * sizeof *packed))
+    uint64_t packed[WF_PACK_ROOM(WF_HIBERNATE_WORDS)];
+    size_t   n = wf_hibernate_live(copy), bits = wf_pack_bits(n) * sizeof *packed;
+    if (n > WF_HIBERNATE_WORDS || !wf_peek(packed, copy->moved, bits) ||
+        !wf_peek(packed, copy->moved, bits + wf_pack_rest(packed, n)))
         return false;
-    size_t rest = wf_pack_rest(packed, n);
-    if (rest > WF_HIBERNATE_WORDS || !wf_peek(packed, copy->moved, (bits + rest) * sizeof *packed))
-        return false;
+    memset(words, 0, n * sizeof *words);
     wf_unpack(words, packed, n);
     return wf_unwind_moved(u, copy->fctx, words, n);
 }
