@@ -60,7 +60,7 @@ struct wf_p {
     volatile AO_t next_seen;         /* the spinner: a runnext that was not shared, and since */
     volatile AO_t next_since;        /* when it has seen that */
 
-    volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns */
+    volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns; 0: it does not say */
     volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
     volatile AO_t blocks_long; /* hint: blocks last so long that the P is better given up */
 

@@ -33,8 +33,10 @@ enum { CALM_RARE = 4, QUIET_SLEEP = 10 };
 struct seen {
     AO_t  tick;
     AO_t  head;
+    AO_t  polls;
     wf_g *next;
     bool  work;
+    bool  polled; /* since the look before */
 };
 
 /* Since when a P has the same M, and has neither switched nor begun or ended a block. */
@@ -80,9 +82,11 @@ static bool work_waits(wf_p *pp, struct seen *last)
     struct seen now = {
         .tick = AO_load(&pp->tick),
         .head = AO_load(&pp->runq.head),
+        .polls = AO_load(&pp->n_polls),
         .next = wf_runq_next(&pp->runq),
     };
     now.work = wf_runq_len(&pp->runq) > 0;
+    now.polled = now.polls != last->polls;
     bool waits = (now.work && last->work && now.head == last->head) ||
                  (now.next && now.next == last->next && now.tick == last->tick);
     *last = now;
@@ -158,7 +162,9 @@ static bool is_steady(int i, int64_t now)
     wf_p *pp = S.ps[i];
     if (AO_load(&pp->status) == WF_P_IDLE)
         return true;
-    return mon.stalls[i].since == now && now - (int64_t)AO_load(&pp->polled) < TICK_NS;
+    bool polled = S.procs == 1 ? mon.seen[i].polled /* it does not say when (idle.c) */
+                               : now - (int64_t)AO_load(&pp->polled) < TICK_NS;
+    return mon.stalls[i].since == now && polled;
 }
 
 static int64_t last_polled(void)
@@ -170,6 +176,7 @@ static int64_t last_polled(void)
     return last;
 }
 
+/* Of one P alone it does not know when it polled, and asks in its stead while it runs. */
 static void poll_for_others(int64_t now)
 {
     if (!wf_netpoll_used() || AO_load(&S.poll_state) == WF_POLL_BLOCKED ||
