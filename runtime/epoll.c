@@ -11,9 +11,30 @@
  * Rings are registered too, edge-triggered: so whoever blocks here hears of the completions
  * on the ring of an M that sleeps or is in other code.  Who takes such an edge takes all that
  * is in the ring.
+ *
+ * Descriptors are counted by the P that opens or closes one.  Whoever looks for work asks
+ * `used` alone, which is written seldom:
+ *
+ *   NONE            no descriptor is registered
+ *   SOME            there are, or were lately
+ *   DOUBTED         the same; sysmon means to count
+ *
+ *   NONE, DOUBTED -> SOME     open, once it has counted its own: store
+ *   SOME          -> DOUBTED  wf_netpoll_recount, sysmon's: store
+ *   DOUBTED       -> NONE     wf_netpoll_recount, which has counted none since: CAS
+ *
+ * So a program that had connections once does not poll for ever; and from the end of an
+ * open to its close `used` never says NONE.  The open counts, passes a fence, looks at the
+ * word; sysmon stores DOUBTED, passes a fence, counts.  Either sysmon counts that open, or
+ * the open finds DOUBTED, or NONE, and stores SOME: then the CAS fails, or was done before.
+ * A sum that is torn, as descriptors go from P to P, does no harm: a close can be counted
+ * without its open only if that open came meanwhile, which the CAS finds.  For people, who
+ * have no CAS, all closes are read before all opens: they may be told of too many, never of
+ * too few (tests/model/used.pml).
  */
 #include "epoll.h"
 
+#include "sched.h"
 #include "sys.h"
 #include "uring.h"
 
@@ -27,8 +48,10 @@ static struct {
     int           epfd;
     int           pipe[2];
     volatile AO_t broken; /* the wake flag */
-    volatile AO_t used;   /* descriptors open */
+    volatile AO_t used;   /* enum used; see above */
 } np = { -1, { -1, -1 }, 0, 0 };
+
+enum used { NONE, SOME, DOUBTED };
 
 /* What is no descriptor's: the pipe's is 0; a ring's is its number + 1 in the upper part. */
 #define PIPE_ID     UINT64_C(0)
@@ -39,7 +62,7 @@ static struct {
 int wf_netpoll_init(void)
 {
     AO_store(&np.broken, 0);
-    AO_store(&np.used, 0);
+    AO_store(&np.used, NONE);
     np.epfd = wf_sys_above_stdio(wf_sys_epoll_create());
     if (np.epfd < 0)
         return np.epfd;
@@ -91,9 +114,13 @@ int wf_netpoll_watch(wf_poll_desc *pd, enum wf_watch watch)
 int wf_netpoll_open(wf_poll_desc *pd, enum wf_watch watch)
 {
     int r = wf_netpoll_watch(pd, watch);
-    if (r == 0)
-        AO_fetch_and_add(&np.used, 1);
-    return r;
+    if (r < 0)
+        return r;
+    wf_count(&wf_m_self()->pp->n_opened, 1);
+    wf_fence(); /* counted, then looked; pairs with wf_netpoll_recount's */
+    if (AO_load(&np.used) != SOME)
+        AO_store(&np.used, SOME);
+    return 0;
 }
 
 void wf_netpoll_close(wf_poll_desc *pd)
@@ -103,7 +130,9 @@ void wf_netpoll_close(wf_poll_desc *pd)
         wf_sys_epoll_ctl(np.epfd, EPOLL_CTL_DEL, pd->fd, &none);
     AO_int_store(&pd->watch, WF_WATCH_NOTHING);
     wf_uring_disclaim(pd->fd);
-    AO_fetch_and_add(&np.used, (AO_t)-1);
+    wf_m *mp = wf_m_self();
+    if (mp) /* else all have stopped, and nobody asks; release: pairs with wf_netpoll_count */
+        AO_store_release(&mp->pp->n_closed, AO_load(&mp->pp->n_closed) + 1);
 }
 
 int wf_netpoll_add_ring(int fd, unsigned number)
@@ -114,12 +143,28 @@ int wf_netpoll_add_ring(int fd, unsigned number)
 
 bool wf_netpoll_used(void)
 {
-    return AO_load(&np.used) > 0;
+    return AO_load(&np.used) != NONE;
 }
 
+/* All closes before all opens: see above. */
 AO_t wf_netpoll_count(void)
 {
-    return AO_load(&np.used);
+    AO_t closed = 0, opened = 0;
+    for (int i = 0; i < wf_the_sched.procs; i++)
+        closed += AO_load_acquire(&wf_the_sched.ps[i]->n_closed); /* pairs with wf_netpoll_close */
+    for (int i = 0; i < wf_the_sched.procs; i++)
+        opened += AO_load(&wf_the_sched.ps[i]->n_opened);
+    return opened - closed;
+}
+
+void wf_netpoll_recount(void)
+{
+    if (AO_load(&np.used) == NONE)
+        return;
+    AO_store(&np.used, DOUBTED);
+    wf_fence(); /* doubted, then counted; pairs with wf_netpoll_open's */
+    if (wf_netpoll_count() == 0)
+        AO_compare_and_swap_full(&np.used, DOUBTED, NONE); /* pairs with the open's store */
 }
 
 static void drain_pipe(void)

@@ -21,8 +21,9 @@ int  wf_netpoll_watch(wf_poll_desc *pd, enum wf_watch watch);
 void wf_netpoll_close(wf_poll_desc *pd);
 /* Registers a ring: its completions are taken by whoever polls (uring.h). */
 int  wf_netpoll_add_ring(int fd, unsigned number);
-bool wf_netpoll_used(void);  /* descriptors are open */
-AO_t wf_netpoll_count(void); /* how many */
+bool wf_netpoll_used(void);    /* descriptors are registered, or were lately */
+AO_t wf_netpoll_count(void);   /* how many; while they change perhaps more, never fewer */
+void wf_netpoll_recount(void); /* sysmon, now and then: are there any still? */
 
 /* Without blocking; returns the number of descriptors reported. */
 int wf_netpoll(wf_glist *out);

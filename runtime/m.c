@@ -436,8 +436,10 @@ bool wf_proc_stop(void)
     AO_store_release(&S.stopped, 1); /* pairs with the looks under the lock */
     wf_fence(); /* pairs with wf_futex_wait's, of the Ms that wait_exits wakes */
     bool clean = wait_exits();
-    for (int i = 0; i < S.procs; i++)
+    for (int i = 0; i < S.procs; i++) {
         wf_g_flush(S.ps[i]);
+        wf_poll_cache_flush(&S.ps[i]->polls);
+    }
     ms_free();
     return clean;
 }

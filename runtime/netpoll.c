@@ -35,9 +35,16 @@ static void reset(wf_poll_desc *pd, int fd, bool stream_tcp, bool ringed)
     }
 }
 
+/* This P's; none when all have stopped, on weft_run's thread. */
+static wf_poll_spares *spares(void)
+{
+    wf_m *mp = wf_m_self();
+    return mp ? &mp->pp->polls : NULL;
+}
+
 int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
 {
-    wf_poll_desc *pd = wf_poll_cache_alloc();
+    wf_poll_desc *pd = wf_poll_cache_alloc(spares());
     if (!pd)
         return -ENOMEM;
     bool ringed = kind >= WF_POLL_TCP && wf_uring_claim(fd);
@@ -48,7 +55,7 @@ int wf_poll_open(int fd, enum wf_poll_kind kind, wf_poll_desc **out)
     int r = wf_netpoll_open(pd, ringed ? WF_WATCH_NOTHING : WF_WATCH_ALL);
     AO_char_store(&pd->pollable, r == 0);
     if (r < 0 && r != -EPERM) { /* EPERM: a regular file, always ready */
-        wf_poll_cache_free(pd);
+        wf_poll_cache_free(spares(), pd);
         return r;
     }
     *out = pd;
@@ -96,7 +103,7 @@ void wf_poll_close(wf_poll_desc *pd)
     disarm(pd);
     wf_poll_next_gen(pd); /* handles and events of before are stale */
     wf_spin_release(&pd->lock);
-    wf_poll_cache_free(pd);
+    wf_poll_cache_free(spares(), pd);
 }
 
 /* ---- Waiting ------------------------------------------------------------------------ */

@@ -10,18 +10,23 @@ enum { CHUNK = 256, CHUNKS = 1 << 16 }; /* 24 bits of index */
 
 #define GEN_MASK ((UINT64_C(1) << 40) - 1)
 
+struct chunk {
+    wf_poll_desc pds[CHUNK];
+    unsigned     free[CHUNK]; /* under lock: see spare_at */
+};
+
 static struct {
     wf_lock       lock WF_ALIGNED;
-    wf_poll_desc *free;            /* under lock, newest first */
+    unsigned      n_free;          /* under lock */
     volatile AO_t last WF_ALIGNED; /* the largest index; written under lock */
-    wf_poll_desc *chunks[CHUNKS];  /* never unmapped; written under lock */
+    struct chunk *chunks[CHUNKS];  /* never unmapped; written under lock */
 } cache;                           /* zeroed, or its 512 KiB would lie in every program's file */
 
 wf_poll_desc *wf_poll_cache_at(unsigned index)
 {
     if (index == 0 || index > AO_load_acquire(&cache.last)) /* pairs with make's release */
         return NULL;
-    return &cache.chunks[index / CHUNK][index % CHUNK];
+    return &cache.chunks[index / CHUNK]->pds[index % CHUNK];
 }
 
 unsigned wf_poll_cache_count(void)
@@ -29,44 +34,88 @@ unsigned wf_poll_cache_count(void)
     return (unsigned)AO_load_acquire(&cache.last) + 1; /* pairs with make's release */
 }
 
-/* Under cache.lock. */
-static wf_poll_desc *make(void)
+/* Under cache.lock: the i-th of the free indices, newest last.  There are never more of them
+ * than of the poll_descs made, so their chunks are there. */
+static unsigned *spare_at(unsigned i)
 {
-    unsigned index = (unsigned)AO_load(&cache.last) + 1;
+    return &cache.chunks[i / CHUNK]->free[i % CHUNK];
+}
+
+/* Under cache.lock. */
+static bool make_one(unsigned index)
+{
     if (index / CHUNK >= CHUNKS)
-        return NULL;
-    wf_poll_desc **chunk = &cache.chunks[index / CHUNK];
+        return false;
+    struct chunk **chunk = &cache.chunks[index / CHUNK];
     if (!*chunk) {
-        *chunk = aligned_alloc(WF_CACHELINE, CHUNK * sizeof(wf_poll_desc));
+        *chunk = aligned_alloc(WF_CACHELINE, sizeof **chunk);
         if (!*chunk)
-            return NULL;
-        memset(*chunk, 0, CHUNK * sizeof(wf_poll_desc));
+            return false;
+        memset(*chunk, 0, sizeof **chunk);
     }
-    wf_poll_desc *pd = &(*chunk)[index % CHUNK];
+    wf_poll_desc *pd = &(*chunk)->pds[index % CHUNK];
     pd->index = index;
     pd->side[WF_WRITE].mode = WF_WRITE;
     AO_store_release(&cache.last, index); /* pairs with wf_poll_cache_at */
-    return pd;
+    return true;
 }
 
-wf_poll_desc *wf_poll_cache_alloc(void)
+/* Under cache.lock, where none is free: a batch, the lowest to be taken first; fewer where
+ * memory runs out. */
+static void make_batch(void)
 {
-    wf_lock_acquire(&cache.lock);
-    wf_poll_desc *pd = cache.free;
-    if (pd)
-        cache.free = wf_poll_cache_at(pd->link);
-    else
-        pd = make();
-    wf_lock_release(&cache.lock);
-    return pd;
+    unsigned first = (unsigned)AO_load(&cache.last) + 1, n = 0;
+    while (n < WF_POLL_BATCH && make_one(first + n))
+        n++;
+    while (n > 0)
+        *spare_at(cache.n_free++) = first + --n;
 }
 
-void wf_poll_cache_free(wf_poll_desc *pd)
+static WF_NOINLINE void take(wf_poll_spares *own)
 {
     wf_lock_acquire(&cache.lock);
-    pd->link = cache.free ? cache.free->index : 0;
-    cache.free = pd;
+    if (cache.n_free == 0)
+        make_batch();
+    own->n = cache.n_free < WF_POLL_BATCH ? cache.n_free : WF_POLL_BATCH;
+    cache.n_free -= own->n;
+    for (unsigned i = 0; i < own->n; i++)
+        own->index[i] = *spare_at(cache.n_free + i);
     wf_lock_release(&cache.lock);
+}
+
+static WF_NOINLINE void give(const unsigned *index, unsigned n)
+{
+    wf_lock_acquire(&cache.lock);
+    for (unsigned i = 0; i < n; i++)
+        *spare_at(cache.n_free++) = index[i];
+    wf_lock_release(&cache.lock);
+}
+
+wf_poll_desc *wf_poll_cache_alloc(wf_poll_spares *own)
+{
+    if (own->n == 0)
+        take(own);
+    return own->n > 0 ? wf_poll_cache_at(own->index[--own->n]) : NULL;
+}
+
+void wf_poll_cache_free(wf_poll_spares *own, wf_poll_desc *pd)
+{
+    if (!own) {
+        give(&pd->index, 1);
+        return;
+    }
+    if (own->n == 2 * WF_POLL_BATCH) {
+        give(own->index, WF_POLL_BATCH); /* the oldest */
+        own->n -= WF_POLL_BATCH;
+        memcpy(own->index, own->index + WF_POLL_BATCH, WF_POLL_BATCH * sizeof *own->index);
+    }
+    own->index[own->n++] = pd->index;
+}
+
+void wf_poll_cache_flush(wf_poll_spares *own)
+{
+    give(own->index, own->n);
+    own->n = 0;
 }
 
 void wf_poll_next_gen(wf_poll_desc *pd)

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * poll_desc.h - one pollable descriptor, and poll_cache, the free list of them.
+ * poll_desc.h - one pollable descriptor, and poll_cache, the free ones.
  *
  * poll_descs are cut from memory that is never unmapped; a freed one gets another
  * generation, so a stale event or handle finds that it is stale.  This file never
  * schedules: what becomes runnable is returned in a list.
+ *
+ * Each P keeps a few free ones by their numbers; the rest lie in poll_cache, which gives
+ * and takes them by batches, under its lock.  To be free is to have one's number in one
+ * of these places: nothing of that is written in the poll_desc, which a late event, the
+ * timer of an old deadline or a ring that is being detached may look at still.
  */
 #ifndef WF_POLL_DESC_H
 #define WF_POLL_DESC_H
@@ -97,11 +102,19 @@ struct wf_poll_desc {
     volatile unsigned watch; /* enum wf_watch; written under lock, never lowered but at the end */
     wf_inbox          inbox; /* under lock: what a ring has brought */
     unsigned          timer_seq; /* under lock: the last number given to a timer */
-    unsigned          link;      /* under poll_cache's lock: the index of the next free one */
 };
 
 _Static_assert(offsetof(struct wf_poll_desc, side) == WF_CACHELINE, "a read touches one line");
 _Static_assert(sizeof(struct wf_poll_desc) == 3 * WF_CACHELINE, "see above");
+
+/* Free ones of a P, newest last; its owner's.  One that is given and taken evenly asks
+ * poll_cache for nothing, one that only gives or only takes does so once a batch. */
+enum { WF_POLL_BATCH = 16 };
+
+typedef struct wf_poll_spares {
+    unsigned n;
+    unsigned index[2 * WF_POLL_BATCH];
+} wf_poll_spares;
 
 /* index 24 bits, generation 40 bits: a handle and the epoll_data. */
 static inline uint64_t wf_poll_id(const wf_poll_desc *pd)
@@ -109,10 +122,11 @@ static inline uint64_t wf_poll_id(const wf_poll_desc *pd)
     return ((uint64_t)AO_load(&pd->gen) << 24) | pd->index;
 }
 
-wf_poll_desc *wf_poll_cache_alloc(void); /* NULL: no memory */
-void          wf_poll_cache_free(wf_poll_desc *pd);
-wf_poll_desc *wf_poll_cache_at(unsigned index); /* NULL: never allocated */
-unsigned      wf_poll_cache_count(void);        /* one past the largest index */
+wf_poll_desc *wf_poll_cache_alloc(wf_poll_spares *own);                  /* NULL: no memory */
+void          wf_poll_cache_free(wf_poll_spares *own, wf_poll_desc *pd); /* own NULL: no P */
+void          wf_poll_cache_flush(wf_poll_spares *own); /* its owner has ended: all go back */
+wf_poll_desc *wf_poll_cache_at(unsigned index);         /* NULL: never made */
+unsigned      wf_poll_cache_count(void);                /* one past the largest index */
 
 void wf_poll_next_gen(wf_poll_desc *pd); /* under lock: stale from here on */
 

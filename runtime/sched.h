@@ -11,6 +11,7 @@
 #include "g.h"
 #include "lock.h"
 #include "os.h"
+#include "poll_desc.h"
 #include "runq.h"
 #include "timer.h"
 
@@ -91,6 +92,9 @@ struct wf_p {
 
     /* Counters: the owner writes, wf_stats reads. */
     volatile AO_t n_started, n_finished, n_lone_yields, n_steals, n_stolen, n_polls, n_poll_events;
+    volatile AO_t n_opened, n_closed; /* the same: descriptors registered and not; see epoll.c */
+
+    wf_poll_spares polls; /* owner */
 
     wf_timer_heap timers WF_ALIGNED;
 };

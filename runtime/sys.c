@@ -311,6 +311,7 @@ int wf_sys_epoll_create(void)
 
 int wf_sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
+    WF_TALLY_EVENT_AT("epoll_ctl", ev);
     long f = fault("epoll_ctl", fd);
     return f < 0 ? (int)f : (int)result(epoll_ctl(epfd, op, fd, ev));
 }

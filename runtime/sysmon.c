@@ -261,6 +261,7 @@ static void tick(int64_t now)
         with_rings(wf_uring_attend);
     if (now >= mon.trim_at) {
         wf_g_trim();
+        wf_netpoll_recount();
         mon.trim_at = now + TRIM_NS;
     }
     wf_hibernate_look(now, activity());

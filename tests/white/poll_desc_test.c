@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tests/white/poll_desc_test.c - poll_cache, and each line of the table of rg and wg: what an event,
- * a deadline and a close do in every state; stale generations; sticky bits.  Then the waiting
- * side on a pipe, in coroutines, with deadlines.
+ * tests/white/poll_desc_test.c - poll_cache and what a P keeps of it; each line of the table of rg
+ * and wg: what an event, a deadline and a close do in every state; stale generations; sticky bits.
+ * Then the waiting side on a pipe, in coroutines, with deadlines.
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -14,12 +14,13 @@
 #include "runtime/poll_desc.h"
 #include "support/check.h"
 
-static wf_g     g;
-static wf_glist ready;
+static wf_g           g;
+static wf_glist       ready;
+static wf_poll_spares own, others; /* of two Ps */
 
 static wf_poll_desc *fresh(void)
 {
-    wf_poll_desc *pd = wf_poll_cache_alloc();
+    wf_poll_desc *pd = wf_poll_cache_alloc(&own);
 
     cr_assert_not_null(pd);
     wf_poll_next_gen(pd);
@@ -69,11 +70,48 @@ Test(poll_cache, what_was_freed_last_is_given_first_and_nothing_twice)
     for (int i = 0; i < N; i++)
         cr_assert_eq(wf_poll_cache_at(all[i]->index), all[i], "memory never moves");
     for (int i = 0; i < N; i++)
-        wf_poll_cache_free(all[i]);
+        wf_poll_cache_free(&own, all[i]);
     unsigned count = wf_poll_cache_count();
     for (int i = N - 1; i >= 0; i--)
-        cr_assert_eq(wf_poll_cache_alloc(), all[i]);
+        cr_assert_eq(wf_poll_cache_alloc(&own), all[i]);
     cr_assert_eq(wf_poll_cache_count(), count);
+}
+
+/* Connections that are opened on one P and closed on another. */
+Test(poll_cache, what_one_p_gives_another_takes)
+{
+    enum { N = 100, ROUNDS = 50 };
+    wf_poll_desc *all[N];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < N; i++) {
+            all[i] = fresh();
+            for (int j = 0; j < i; j++)
+                cr_assert_neq(all[i], all[j], "given twice");
+        }
+        for (int i = 0; i < N; i++)
+            wf_poll_cache_free(&others, all[i]);
+        cr_assert_leq(others.n, 2 * WF_POLL_BATCH, "a P keeps few");
+    }
+    cr_assert_leq(wf_poll_cache_count(), 1 + N + 3 * WF_POLL_BATCH, "and no other is made");
+}
+
+Test(poll_cache, what_an_ended_p_kept_is_given_to_others)
+{
+    enum { N = 3 * WF_POLL_BATCH + 5 };
+    wf_poll_desc *all[N];
+
+    for (int i = 0; i < N; i++)
+        all[i] = fresh();
+    unsigned count = wf_poll_cache_count();
+    for (int i = 0; i < N; i++) /* the last without a P, as weft_run's thread does */
+        wf_poll_cache_free(i < N - 1 ? &own : NULL, all[i]);
+    wf_poll_cache_flush(&own);
+    cr_assert_eq(own.n, 0);
+    for (unsigned i = 1; i < count; i++)
+        cr_assert_not_null(wf_poll_cache_alloc(&others));
+    cr_assert_eq(wf_poll_cache_count(), count, "all that were made were found");
+    cr_assert_eq(wf_poll_cache_alloc(&others)->index, count, "and none was there twice");
 }
 
 Test(poll_cache, a_generation_is_never_zero_and_never_more_than_40_bits)

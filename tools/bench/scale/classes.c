@@ -54,7 +54,7 @@ static const struct rule {
     { "word gpool.next_id", ON_RMW, NULL, NULL, "&gpool.next_id" },
     { "word gpool.n_warm", ON_RMW, NULL, NULL, "&gpool.n_warm" },
     { "word np.broken", ON_WRITE, NULL, NULL, "&np.broken" },
-    { "word np.used", ON_RMW, NULL, NULL, "&np.used" },
+    { "word np.used", ON_WRITE, NULL, NULL, "&np.used" },
     { "word of a mutex", ON_RMW, "mutex.c", NULL, "" },
     { "word of a waitgroup", ON_RMW, "sync.c", NULL, "" },
     { "word rg, wg of a poll_desc", ON_RMW, "poll_desc.c", NULL, "" },
@@ -77,6 +77,7 @@ static const struct rule {
     { "futex wait", ON_EVENT, NULL, NULL, "futex wait" },
     { "futex wake", ON_EVENT, NULL, NULL, "futex wake" },
     { "membarrier", ON_EVENT, NULL, NULL, "membarrier" },
+    { "calls of epoll_ctl", ON_EVENT, NULL, NULL, "epoll_ctl" },
 };
 
 enum { RULES = sizeof rules / sizeof rules[0] };

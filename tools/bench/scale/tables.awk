@@ -75,7 +75,7 @@ function saturation(w, p,    i, row, sched_n, sched_ns, n)
         }
     }
     if (sched_n > 0) shared(w, "lock sched", sched_n, sched_ns / sched_n)
-    n = events[w, "word np.used", p] * (price["epoll_ctl ADD"] + price["epoll_ctl DEL"]) / 2 + \
+    n = events[w, "calls of epoll_ctl", p] * (price["epoll_ctl ADD"] + price["epoll_ctl DEL"]) / 2 + \
         events[w, "calls of epoll_wait", p] * price["epoll_wait"] + \
         events[w, "events of epoll_wait", p] * price["event"]
     shared(w, "the epoll set (kernel)", n > 0, n)
