@@ -369,6 +369,40 @@ static int woken_from_outside(void *arg)
     return arg != NULL;
 }
 
+enum { RACES = 100000 };
+
+static volatile AO_t round_of_race;
+
+static void set_past_in_each_round(void *arg)
+{
+    unsigned pause = 1;
+
+    (void)arg;
+    for (AO_t i = 1; i <= RACES; i++) {
+        while (AO_load_acquire(&round_of_race) < i)
+            weft_yield();
+        pause = pause * 1664525 + 1013904223;
+        for (volatile unsigned n = pause >> 25; n > 0; n--)
+            ;
+        set_past(WF_READ);
+    }
+}
+
+/* Between the wait's first look and the moment it can be found in the word, too. */
+static int past_as_the_wait_begins(void *arg)
+{
+    AO_store(&round_of_race, 0);
+    check_eq(weft_go(set_past_in_each_round, NULL, 0), 0);
+    for (AO_t i = 1; i <= RACES; i++) {
+        wf_m *mp = wf_enter("a test");
+        wf_poll_set_deadline(mp, end, true, false, WEFT_FOREVER);
+        wf_leave(mp);
+        AO_store_release(&round_of_race, i);
+        check_eq(wait_with(0, false), -ETIMEDOUT);
+    }
+    return arg != NULL;
+}
+
 static int on_a_pipe(void *arg)
 {
     check_eq(pipe2(ends, O_NONBLOCK), 0);
@@ -392,6 +426,14 @@ Test(poll_desc, deadlines_in_all_orders, .timeout = 30)
 Test(poll_desc, a_wait_ends_by_a_deadline_set_meanwhile_by_an_event_and_by_close, .timeout = 30)
 {
     static int (*const fn)(void *) = woken_from_outside;
+
+    for (int procs = 1; procs <= 4; procs *= 2)
+        run_on(procs, on_a_pipe, (void *)&fn);
+}
+
+Test(poll_desc, a_deadline_that_passes_as_a_wait_begins_ends_it, .timeout = 60)
+{
+    static int (*const fn)(void *) = past_as_the_wait_begins;
 
     for (int procs = 1; procs <= 4; procs *= 2)
         run_on(procs, on_a_pipe, (void *)&fn);
