@@ -399,7 +399,6 @@ ssize_t wf_op_attempt(wf_op *op, wf_op_try attempt, void *arg)
         r = wf_poll_wait(&op->mp, op->f->pd, op->mode);
         if (!wf_op_back(op))
             return -EBADF;
-        wf_fence_after_rmw(); /* news were forgotten; before the attempt */
         if (r < 0)
             return r;
     }

@@ -117,14 +117,13 @@ static int ended(const wf_poll_desc *pd, enum wf_mode mode)
     return d == WF_PD_CLOSED ? -EBADF : -ETIMEDOUT;
 }
 
-/* By the turn's owner, who does not wait: nobody else takes READY away, nor writes to it.  True:
- * there were news; then a full fence must come before the attempt; pairs with poll_fire's look. */
-static inline bool forget(wf_poll_desc *pd, enum wf_mode mode)
+/* By the turn's owner, who does not wait: nobody else takes READY away. */
+static inline void forget(wf_poll_desc *pd, enum wf_mode mode)
 {
     if (AO_load(&pd->g[mode]) != WF_PD_READY)
-        return false;
-    AO_store(&pd->g[mode], WF_PD_NONE);
-    return true;
+        return;
+    AO_compare_and_swap_full(&pd->g[mode], WF_PD_READY, WF_PD_NONE);
+    wf_fence_after_rmw(); /* before the attempt; pairs with poll_fire's CAS */
 }
 
 int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
@@ -138,42 +137,39 @@ int wf_poll_prepare(wf_m *mp, wf_poll_desc *pd, enum wf_mode mode)
     if (pd->drained && news == pd->urgent_seen)
         return 1; /* nothing is forgotten: an edge since the last read stays seen */
     pd->urgent_at = news & ~(unsigned)WF_POLL_STICKY;
-    if (forget(pd, mode))
-        wf_fence(); /* before the attempt */
+    forget(pd, mode);
     return 0;
 }
 
-static int finish(wf_poll_desc *pd, enum wf_mode mode)
+/* The owner does not wait after all; nothing is done to a word that is not WAIT. */
+static void retract(wf_poll_desc *pd, enum wf_mode mode)
 {
-    forget(pd, mode);
-    if (mode == WF_READ)
-        pd->drained = false;
-    return ended(pd, mode);
+    AO_compare_and_swap_full(&pd->g[mode], WF_PD_WAIT, WF_PD_NONE); /* pairs with poll_fire's */
 }
 
-/* Is there cause to wait?  1; else any news are consumed: 0, or an error.  What comes after this
- * look is for the commit to see. */
-static int look(wf_poll_desc *pd, enum wf_mode mode)
+/* Any news are consumed: 0; 1: there is nothing but to wait, and the word says so; or an error. */
+static int announce(wf_poll_desc *pd, enum wf_mode mode)
 {
+    bool wait = AO_char_load(&pd->pollable) &&
+                AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, WF_PD_WAIT);
+    wf_fence_after_rmw(); /* pairs with poll_fire's fence: the deadline, then the word */
     int r = ended(pd, mode);
-    if (r == 0 && AO_char_load(&pd->pollable) && AO_load(&pd->g[mode]) != WF_PD_READY)
+    if (r == 0 && wait)
         return 1;
-    return r == 0 ? finish(pd, mode) : r;
+    if (wait) {
+        retract(pd, mode);
+    } else if (r == 0) {
+        forget(pd, mode);
+        if (mode == WF_READ)
+            pd->drained = false;
+    }
+    return r;
 }
 
-/* The lander, of a wait that is over before it began. */
-static bool withdraw(wf_g *gp, enum wf_reason reason)
+static bool withdraw(wf_g *gp)
 {
-    wf_token_fire(gp, AO_load(&gp->token) & WF_TICKET_MASK, reason);
+    wf_token_withdraw(gp, AO_load(&gp->token) & WF_TICKET_MASK);
     return false;
-}
-
-/* The lander: the wait is shown; false: there are news. */
-static inline bool publish(wf_poll_desc *pd, enum wf_mode mode, wf_g *gp)
-{
-    bool shown = AO_compare_and_swap_full(&pd->g[mode], WF_PD_NONE, (AO_t)gp);
-    wf_fence_after_rmw(); /* the word, then the deadline; pairs with poll_fire's fence */
-    return shown;
 }
 
 struct wait {
@@ -183,11 +179,8 @@ struct wait {
 
 static bool poll_commit(wf_g *gp, void *arg)
 {
-    const struct wait *w = arg;
-    if (!publish(w->pd, w->mode, gp))
-        return withdraw(gp, WF_EVENT);
-    /* CLOSE: it is in the word still, or who took it out may not be through with the token */
-    return ended(w->pd, w->mode) == 0 || withdraw(gp, WF_CLOSE);
+    const struct wait *w = arg; /* the CAS pairs with poll_fire's */
+    return AO_compare_and_swap_full(&w->pd->g[w->mode], WF_PD_WAIT, (AO_t)gp) || withdraw(gp);
 }
 
 /* After a wait that was not ended by an event of this side: out of the word; and who took
@@ -200,6 +193,14 @@ static void unpublish(wf_poll_desc *pd, enum wf_mode mode)
     wf_spin_release(&pd->lock);
 }
 
+static int finish(wf_poll_desc *pd, enum wf_mode mode)
+{
+    forget(pd, mode);
+    if (mode == WF_READ)
+        pd->drained = false;
+    return ended(pd, mode);
+}
+
 int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
 {
     if (wf_g_cancelled((*mp)->gp))
@@ -208,7 +209,7 @@ int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode)
     if (WF_UNLIKELY(mode == WF_WRITE && !AO_int_load(&pd->watch)))
         r = wf_poll_watch(pd, WF_WATCH_WRITE);
     if (r == 0)
-        r = look(pd, mode);
+        r = announce(pd, mode);
     if (r != 1)
         return r;
     struct wait    w = { pd, mode };
@@ -229,22 +230,25 @@ struct wait_any {
 static bool any_commit(wf_g *gp, void *arg)
 {
     struct wait_any *a = arg;
-    bool             over = false;
+    bool             news = false;
     for (int m = WF_READ; m <= WF_WRITE; m++)
-        if (a->wanted[m])
-            over = !publish(a->pd, (enum wf_mode)m, gp) || ended(a->pd, (enum wf_mode)m) || over;
+        if (a->wanted[m]) /* the CAS pairs with poll_fire's */
+            news = !AO_compare_and_swap_full(&a->pd->g[m], WF_PD_WAIT, (AO_t)gp) || news;
     /* It stays in the words until unpublish; a waker then finds a token that was fired. */
-    return !over || withdraw(gp, WF_EVENT);
+    return !news || withdraw(gp);
 }
 
-/* 0 if a wanted side has news, which are consumed; 1: to wait; or an error. */
-static int look_any(wf_poll_desc *pd, const bool wanted[2])
+/* 0 if a wanted side has news, which are consumed; 1: to wait, announced; or an error. */
+static int announce_any(wf_poll_desc *pd, const bool wanted[2])
 {
     int r = 1;
     for (int m = WF_READ; m <= WF_WRITE; m++) {
-        int one = wanted[m] ? look(pd, (enum wf_mode)m) : 1;
+        int one = wanted[m] ? announce(pd, (enum wf_mode)m) : 1;
         r = one < r ? one : r;
     }
+    for (int m = WF_READ; m <= WF_WRITE && r != 1; m++)
+        if (wanted[m])
+            retract(pd, (enum wf_mode)m);
     return r;
 }
 
@@ -252,10 +256,9 @@ int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[
                      weft_time deadline)
 {
     struct wait_any a = { pd, sides };
-    int             r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : look_any(pd, sides);
+    int             r = wf_g_cancelled((*mp)->gp) ? -ECANCELED : announce_any(pd, sides);
     if (r != 1) {
         wf_wait_abandon(*mp, t);
-        wf_fence(); /* news may have been forgotten; before the caller asks the system */
         return r;
     }
     enum wf_reason why =
@@ -267,7 +270,6 @@ int wf_poll_wait_any(wf_m **mp, wf_ticket t, wf_poll_desc *pd, const bool sides[
             int one = finish(pd, (enum wf_mode)m);
             r = one < r ? one : r;
         }
-    wf_fence(); /* the same */
     if (why == WF_CANCEL)
         return -ECANCELED;
     return why == WF_TIMEOUT && r == 0 ? -ETIMEDOUT : r;

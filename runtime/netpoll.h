@@ -46,8 +46,7 @@ static inline int wf_poll_over(const wf_poll_desc *pd, enum wf_mode mode)
 
 /*
  * After an attempt that answered -EAGAIN (or prepare's 1): parks until the side is
- * ready.  0: try again (perhaps for nothing), after a full fence, as that of the
- * read-modify-write by which it goes back in; -ETIMEDOUT, -EBADF, -ECANCELED.
+ * ready.  0: try again (perhaps for nothing); -ETIMEDOUT, -EBADF, -ECANCELED.
  * *mp becomes the M on which the G goes on.  [parks]
  */
 int wf_poll_wait(wf_m **mp, wf_poll_desc *pd, enum wf_mode mode);

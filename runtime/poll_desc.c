@@ -135,14 +135,14 @@ void wf_poll_fire(wf_poll_desc *pd, enum wf_mode mode, enum wf_reason reason, wf
     volatile AO_t *g = &pd->g[mode];
     AO_t           to = reason == WF_EVENT ? WF_PD_READY : WF_PD_NONE;
     if (reason != WF_EVENT)
-        wf_fence(); /* the deadline was stored; pairs with publish's CAS */
+        wf_fence(); /* the deadline was stored; pairs with announce's CAS */
     for (;;) {
         AO_t was = AO_load(g);
         if (was == WF_PD_READY || (was == WF_PD_NONE && reason != WF_EVENT))
             return;
-        if (!AO_compare_and_swap_full(g, was, to)) /* pairs with publish's */
+        if (!AO_compare_and_swap_full(g, was, to)) /* pairs with poll_commit's */
             continue;
-        if (was > WF_PD_READY && end_wait((wf_g *)was, reason) == WF_WON_PARKED)
+        if (was > WF_PD_WAIT && end_wait((wf_g *)was, reason) == WF_WON_PARKED)
             wf_glist_push(out, (wf_g *)was);
         return;
     }

@@ -35,36 +35,40 @@ enum wf_poll_bits { WF_POLL_RDHUP = 1, WF_POLL_HUP = 2, WF_POLL_ERR = 4, WF_POLL
  *
  *   NONE   no news, nobody waits
  *   READY  the event came first; the next wait returns at once
+ *   WAIT   a G is about to park
  *   (G *)  that G has parked, or does now; whoever swaps the pointer out must fire its
  *          token, under pd->lock
  *
  *   from   to      by
  *   READY  NONE    forget, by the turn's owner: wf_poll_prepare before an attempt, or a
- *                  wait that consumes the news: plain store, as nobody else writes to READY; then
- *                  a full fence before the attempt
- *   NONE   G       publish, by the lander: CAS; it fails if READY came
- *   NONE   READY   poll_fire (an event), under the lock: CAS
+ *                  wait that consumes the news: CAS
+ *   NONE   WAIT    announce, by the turn's owner: CAS; it fails if READY came
+ *   WAIT   G       poll_commit, by the lander: CAS; it fails if anything came meanwhile
+ *   WAIT   NONE    retract, by the turn's owner, who does not wait after all: CAS
+ *   NONE, WAIT -> READY  poll_fire (an event), under the lock: CAS
+ *   WAIT   NONE    poll_fire (deadline, close), under the lock: CAS
  *   G      READY   poll_fire (an event), under the lock: CAS, and fires G's token
  *   G      NONE    poll_fire (deadline, close), under the lock: CAS, and fires G's token
- *   G      NONE    unpublish, by the turn's owner, under the lock: its wait was ended
- *                  otherwise (cancelled; or the lander saw that it was over)
+ *   WAIT, G -> NONE  unpublish, by the turn's owner, under the lock: its wait was ended
+ *                  otherwise (cancelled)
  *
  * The owner of the turn takes no lock where an event woke it: that event's poll_fire was
  * through with the word.  In every other case it takes it, so nobody who swapped the G
  * out has yet to fire the token of a wait that is over; which is why that wait is simply
  * the one that the token is in.
  *
- * No wake-up is lost: an event either finds NONE and leaves READY, which the wait or its
- * publication then sees, or finds the G.  A deadline or a close stores it, passes a
- * fence, and looks at the word; the lander publishes the wait by a CAS and then looks at
- * the deadline: whoever comes second sees the first, and the lander that sees a deadline
- * ends the wait itself, unless another has.  And forgetting loses nothing: what an
+ * No wake-up is lost: an event either finds NONE or WAIT and leaves READY, which the wait
+ * or the commit then sees, or finds the G.  A deadline or a close stores it, passes a
+ * fence, and looks at the word; the owner announces its wait by a CAS and then looks at
+ * the deadline: whoever comes second sees the first, and a word taken away from WAIT makes
+ * the commit fail.  And forgetting loses nothing: what an
  * event told of was there before the READY that is forgotten, hence before the attempt
- * that follows, whose system call comes after the fence; what comes later finds NONE.
+ * that follows, whose system call comes after the CAS; what comes later finds NONE.
  * tests/model/poll.pml checks it with deadline and close; cancellation is park.pml's.
  */
 #define WF_PD_NONE  ((AO_t)0)
 #define WF_PD_READY ((AO_t)1)
+#define WF_PD_WAIT  ((AO_t)2)
 
 /* A deadline: 0 none, when, or one of these. */
 #define WF_PD_PASSED ((AO_t)-1)

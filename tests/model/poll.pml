@@ -2,8 +2,8 @@
 /*
  * poll.pml - rg of a poll_desc, and the rule of the short read: runtime/poll_desc.c, netpoll.c.
  *
- * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with look, poll_commit,
- * unpublish and finish, wf_poll_note_read, a deadline that passes and wf_poll_unblock.  Each access to a word is a
+ * Models wf_poll_event, wf_poll_fire, wf_poll_prepare, wf_poll_wait with announce, poll_commit and finish,
+ * wf_poll_note_read, a deadline that passes and wf_poll_unblock.  Each access to a word is a
  * step; so are a CAS, a system call and, of the poller, a section under pd->lock.  The peer sends CHUNKS bytes and its end; each makes an edge, which
  * the poller learns of at any later time, several as one.  The reader has room for ROOM bytes.
  * The token, and with it cancellation, is park.pml's: here who swaps the G out wakes it.
@@ -13,8 +13,7 @@
  * Bounds: one reader, CHUNKS bytes, one end (POLITE: once all was read), and one deadline, one
  * close or neither (ENDER).
  * Properties: every byte is read, then the end, or the wait ended by deadline or close; the
- * reader never stays parked (no end state but with all done), nor in the word (assertion); a closed
- * one reads no more.
+ * reader never stays parked (no end state but with all done); a closed one reads no more.
  *
  * run: short     -DCHUNKS=3 -DROOM=4
  * run: full      -DCHUNKS=3 -DROOM=1
@@ -29,15 +28,15 @@
  * fault: FAULT_sticky_ignored     | the end of the stream does not forbid to park untried
  * fault: FAULT_flag_late -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | the flag is set after the look
  * fault: FAULT_commit_blind       | the commit does not compare
- * fault: FAULT_wait_no_look -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | nor looks at the deadline after it
- * fault: FAULT_keeps_g -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | one that is over stays in the word
+ * fault: FAULT_wait_no_look -DCHUNKS=0 -DROOM=2 -DENDER=1 -DNO_END | nor looks at the deadline after WAIT
  * fault: FAULT_keeps_drained -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | the library's wait consumes an edge
  * fault: FAULT_resets_late -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it forgets news after it asked
  * fault: FAULT_asks_once -DCHUNKS=3 -DROOM=2 -DLIBRARY -DPOLITE | it parks without asking the kernel
  */
 #define NONE  0
 #define READY 1
-#define PARK  2 /* the G */
+#define WAIT  2
+#define PARK  3 /* the G */
 
 byte rg = NONE;
 bool drained, sticky, passed, closing;
@@ -61,7 +60,7 @@ inline fire(to, gp)
     gp = rg;
     if
     :: to == READY -> rg = READY
-    :: to == NONE && gp == PARK -> rg = NONE
+    :: to == NONE && (gp == PARK || gp == WAIT) -> rg = NONE
     :: else
     fi;
     if
@@ -140,12 +139,29 @@ inline prepare(r)
 
 inline wait_for_news(r)
 {
-    if /* look */
-    :: closing || passed -> r = 2
+    atomic { /* announce */
+        if
+        :: rg == NONE -> rg = WAIT; r = 1
+        :: else -> r = 0
+        fi
+    };
+    if
+#ifdef FAULT_wait_no_look
+    :: false ->
+#else
+    :: closing || passed ->
+#endif
+       atomic { /* retract */
+           if
+           :: r == 1 && rg == WAIT -> rg = NONE
+           :: else
+           fi;
+           r = 2
+       }
     :: else ->
        if
-       :: rg == READY -> forget(); CLEAR; r = 0
-       :: else -> r = 1
+       :: r == 0 -> forget(); CLEAR
+       :: else
        fi
     fi;
     if
@@ -155,31 +171,15 @@ inline wait_for_news(r)
 #else
        atomic {
            if
-           :: rg == NONE -> rg = PARK
+           :: rg == WAIT -> rg = PARK
            :: else -> r = 0
            fi
        };
 #endif
        if
-#ifndef FAULT_wait_no_look
-       :: r == 1 && (closing || passed) ->
-          atomic { /* withdraw, unless it was woken; then unpublish, under the lock */
-#ifndef FAULT_keeps_g
-              if
-              :: rg == PARK -> rg = NONE
-              :: else
-              fi;
-#endif
-              woken = false
-          }
-#endif
-       :: else ->
-          if
-          :: r == 1 -> atomic { woken -> woken = false }
-          :: else
-          fi
+       :: r == 1 -> atomic { woken -> woken = false }
+       :: else
        fi;
-       assert(rg != PARK);
        forget(); CLEAR; r = 0 /* finish; prepare then looks whether it is over */
     :: else
     fi

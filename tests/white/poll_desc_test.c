@@ -155,6 +155,21 @@ Test(poll_desc, a_deadline_or_close_leaves_none_and_does_not_eat_news)
     }
 }
 
+/* A wait that was announced: an event makes it news, a deadline or close takes it away; either way
+ * the commit, which wants WAIT, fails. */
+Test(poll_desc, an_announced_wait_is_taken_away_by_whatever_comes)
+{
+    static const enum wf_reason reasons[] = { WF_EVENT, WF_TIMEOUT, WF_CLOSE };
+
+    for (int i = 0; i < 3; i++) {
+        wf_poll_desc *pd = fresh();
+        AO_store(&pd->g[WF_READ], WF_PD_WAIT);
+        wf_poll_fire(pd, WF_READ, reasons[i], &ready);
+        cr_assert_eq(word(pd, WF_READ), i == 0 ? WF_PD_READY : WF_PD_NONE);
+        cr_assert_eq(ready.n, 0);
+    }
+}
+
 /* Between the commit and the park: who fires it leaves it to the lander. */
 Test(poll_desc, a_g_that_is_not_parked_yet_is_not_given_back)
 {
@@ -294,7 +309,7 @@ static int wait_with(weft_time deadline, bool set)
 /* Another P may run these first: what comes before the wait begins is no part of it. */
 static void until_it_waits(void)
 {
-    while (AO_load(&end->g[WF_READ]) <= WF_PD_READY)
+    while (AO_load(&end->g[WF_READ]) <= WF_PD_WAIT)
         weft_yield();
 }
 
