@@ -187,10 +187,11 @@ bool weft_timer_reset(weft_timer *t, weft_time first, int64_t period_ns)
     return was;
 }
 
-/* Nobody else can reach it, or will: there is nothing to lock against. */
+/* Nobody else can reach it, or will: there is nothing to lock against.  In this order: that the
+ * channel is unused, by an acquire, shows what those wrote who used it. */
 static bool is_left(const weft_timer *t)
 {
-    return t->quiet && !t->chan->guarded && wf_chan_is_unused(t->chan);
+    return t->quiet && wf_chan_is_unused(t->chan) && !t->chan->guarded;
 }
 
 static void end(wf_m *mp, weft_timer *t)

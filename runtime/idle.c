@@ -352,10 +352,6 @@ static int64_t poll_timeout(void)
     return left > 0 ? left : 0;
 }
 
-/* With one P nobody but sysmon asks when it polled, who asks otherwise then (is_steady), nor when a
- * batch began: there is no other to help. */
-#define UNTIMED 0
-
 static void blocked_poll(wf_m *mp)
 {
     wf_glist out;
@@ -368,7 +364,7 @@ static void blocked_poll(wf_m *mp)
         if (mp->ring) /* a completion of its own may have ended the wait unsaid */
             events += (AO_t)wf_uring_poll(mp, &out);
         polls++;
-        now = out.n > 0 && S.procs == 1 ? UNTIMED : wf_now();
+        now = wf_now();
         wf_lock_acquire(&S.lock);
         done = poll_return(mp, out.n > 0 || S.global.n > 0 || earliest_timer() <= now);
         wf_lock_release(&S.lock);

@@ -130,7 +130,7 @@ static void *m_main(void *arg)
     mp->errno_loc = &errno;
     mp->thread = (uint64_t)pthread_self();
     pthread_getcpuclockid(pthread_self(), &mp->cpu_clock);
-    mp->tid = gettid();
+    AO_int_store_release(&mp->tid, (unsigned)gettid()); /* pairs with wf_p_cpu */
     wf_shadow_thread(&mp->g0.shadow);
     wf_fault_thread(mp);
     wf_schedule(mp);
@@ -302,6 +302,8 @@ static int ps_make(int procs)
 }
 
 /* All but the lock and the gate, which other threads may be looking at just now. */
+static bool left_behind; /* a run ended with coroutines in other code, which may still come */
+
 static void reset(void)
 {
     char *after = (char *)&S.lock + sizeof S.lock;
@@ -323,6 +325,7 @@ int wf_proc_start(int procs, int max_threads)
     wf_clock_set(wf_now()); /* sysmon's first look comes later than the first waits */
     wf_glist_init(&S.global);
     S.procs = procs;
+    AO_store(&S.alone, procs == 1 && !left_behind);
     S.max_threads = max_threads;
     int quota = wf_cpu_quota("");
     S.may_spin = procs > 1 && wf_cpu_count("") > 1 && (quota == 0 || quota > 1);
@@ -436,6 +439,8 @@ bool wf_proc_stop(void)
     AO_store_release(&S.stopped, 1); /* pairs with the looks under the lock */
     wf_fence(); /* pairs with wf_futex_wait's, of the Ms that wait_exits wakes */
     bool clean = wait_exits();
+    left_behind = left_behind || !clean;
+    AO_store(&S.alone, 0);
     for (int i = 0; i < S.procs; i++) {
         wf_g_flush(S.ps[i]);
         wf_poll_cache_flush(&S.ps[i]->polls);

@@ -26,7 +26,8 @@
  *
  * With one P, whoever is inside with it is alone: a P is only taken from who is outside, and a
  * coroutine whose P was taken waits for it when it enters.  So lock and unlock enter there, which
- * is two stores, and store the word (take_alone, free_alone) where else they would swap it.
+ * is two stores, and store the word (take_alone, free_alone) where else they would swap it.  Not
+ * where a run before left coroutines behind: these go on without a P, and swap.
  */
 #include "look.h"
 #include "lot.h"
@@ -92,7 +93,7 @@ static inline bool take_alone(wf_m *mp, volatile AO_t *word, AO_t held)
  * woken looks so too: if it waits again at once, the next unlock has to wake it again. */
 static bool try_for_a_moment(volatile AO_t *word, AO_t held, AO_t clear)
 {
-    if (wf_one_p())
+    if (wf_the_sched.procs == 1)
         return try_lock(word, held, clear);
     for (int pauses = PAUSES_FIRST; pauses <= PAUSES_LAST; pauses *= 2) {
         if (try_lock(word, held, clear))
@@ -191,16 +192,20 @@ void weft_mutex_lock(weft_mutex *m)
 {
     wf_m *mp = wf_expect_coroutine("weft_mutex_lock");
     AO_t  held = held_by(WF_CALLER);
-    bool  done = wf_one_p() ? take_alone(mp, word_of(m), held) : try_lock(word_of(m), held, 0);
+    bool  done = wf_alone() ? take_alone(mp, word_of(m), held) : try_lock(word_of(m), held, 0);
     if (WF_UNLIKELY(!done))
         lock_contended(word_of(m), held);
 }
 
 bool weft_mutex_trylock(weft_mutex *m)
 {
-    wf_m *mp = wf_enter("weft_mutex_trylock");
-    bool  done = try_lock(word_of(m), held_by(WF_CALLER), 0);
-    wf_leave(mp);
+    wf_m *mp = wf_expect_coroutine("weft_mutex_trylock");
+    bool  alone = wf_alone();
+    if (alone)
+        wf_enter_as(mp);
+    bool done = try_lock(word_of(m), held_by(WF_CALLER), 0);
+    if (alone)
+        wf_leave(mp);
     return done;
 }
 
@@ -296,7 +301,7 @@ static WF_NOINLINE void unlock_contended(volatile AO_t *word)
 void weft_mutex_unlock(weft_mutex *m)
 {
     wf_m *mp = wf_expect_coroutine("weft_mutex_unlock");
-    bool  done = wf_one_p() ? free_alone(mp, word_of(m)) : try_unlock(word_of(m));
+    bool  done = wf_alone() ? free_alone(mp, word_of(m)) : try_unlock(word_of(m));
     if (WF_UNLIKELY(!done))
         unlock_contended(word_of(m));
 }

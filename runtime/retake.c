@@ -12,6 +12,8 @@
 
 #define S wf_the_sched
 
+enum { PATIENCE = 4096 }; /* pauses: several membarriers */
+
 /* ---- The owner ------------------------------------------------------------------ */
 
 bool wf_grip_regain(wf_m *mp)
@@ -21,44 +23,56 @@ bool wf_grip_regain(wf_m *mp)
         if (grip == WF_GRIP_HELD || grip == WF_GRIP_LOST)
             return grip == WF_GRIP_HELD;
         /* full: pairs with the CASes in take; whoever wins owns the P */
-        if (AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, WF_GRIP_HELD))
+        if (grip != WF_GRIP_LENT && AO_compare_and_swap_full(&mp->grip, grip, WF_GRIP_HELD))
             return true;
         wf_cpu_relax(); /* LENT: a thief is at runnext, for a few instructions */
     }
 }
 
+/* Outside again until who asked has decided; not for long, as it may wait for this very CPU. */
+static void let_be_taken(wf_m *mp)
+{
+    AO_store_release(&mp->inside, 0); /* pairs with the load in take, as wf_leave's */
+    for (int i = 0; i < PATIENCE && AO_load(&mp->grip) == WF_GRIP_ASKED; i++)
+        wf_cpu_relax();
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in take, as wf_enter's */
+}
+
 void wf_enter_slow(wf_m *mp)
 {
+    if (AO_load(&mp->grip) == WF_GRIP_ASKED)
+        let_be_taken(mp);
     if (!wf_grip_regain(mp))
         wf_p_await(mp);
 }
 
 /* ---- The taker, who holds sched.lock ------------------------------------------------ */
 
-/* From HELD to `to`, if pp's M is outside the runtime and stays there. */
-static bool take(wf_p *pp, AO_t to)
+/* From HELD by way of `by` to `to`, if pp's M is outside the runtime and stays there. */
+static bool take(wf_p *pp, AO_t by, AO_t to)
 {
     wf_m *mp = pp->m;
     /* full: pairs with the owner's load in wf_enter, by the membarrier */
-    if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, WF_GRIP_TAKING))
+    if (!mp || !AO_compare_and_swap_full(&mp->grip, WF_GRIP_HELD, by))
         return false;
     wf_membarrier();                  /* pairs with the compiler barrier in wf_enter */
     if (AO_load_acquire(&mp->inside)) /* pairs with wf_leave */
         to = WF_GRIP_HELD;
     /* full: pairs with wf_grip_regain; fails if the owner came inside meanwhile */
-    return AO_compare_and_swap_full(&mp->grip, WF_GRIP_TAKING, to) && to != WF_GRIP_HELD;
+    return AO_compare_and_swap_full(&mp->grip, by, to) && to != WF_GRIP_HELD;
 }
 
 bool wf_p_take(wf_p *pp)
 {
-    return take(pp, WF_GRIP_LOST);
+    return take(pp, WF_GRIP_TAKING, WF_GRIP_LOST);
 }
 
 wf_p *wf_p_take_blocked(void)
 {
     for (int i = 0; i < S.procs; i++) {
         wf_p *pp = S.ps[i];
-        if (AO_load(&pp->blocks) % 2 && take(pp, WF_GRIP_LOST)) {
+        if (AO_load(&pp->blocks) % 2 && take(pp, WF_GRIP_TAKING, WF_GRIP_LOST)) {
             wf_count(&pp->blocks, 1);
             AO_fetch_and_add(&S.n_handoffs, 1);
             return pp;
@@ -71,7 +85,7 @@ bool wf_p_lend(wf_p *pp, AO_t seen)
 {
     if (!wf_lock_try(&S.lock)) /* busy: somebody wakes or goes idle; there is a next round */
         return false;
-    bool lent = take(pp, WF_GRIP_LENT);
+    bool lent = take(pp, WF_GRIP_TAKING, WF_GRIP_LENT);
     bool taken = lent && wf_runq_steal_next(&pp->runq, seen);
     if (lent)
         AO_store_release(&pp->m->grip, WF_GRIP_HELD); /* pairs with wf_enter's load */
@@ -88,7 +102,8 @@ static bool needs_thread(void)
 bool wf_p_retake(wf_p *pp, bool computes)
 {
     wf_lock_acquire(&S.lock);
-    if (AO_load(&S.stopped) || (computes && needs_thread()) || !take(pp, WF_GRIP_LOST)) {
+    if (AO_load(&S.stopped) || (computes && needs_thread()) ||
+        !take(pp, WF_GRIP_ASKED, WF_GRIP_LOST)) {
         wf_lock_release(&S.lock);
         return false;
     }
@@ -107,10 +122,12 @@ int64_t wf_p_cpu(wf_p *pp, int *tid)
 {
     struct timespec t = { .tv_sec = -1 };
     wf_lock_acquire(&S.lock);
-    if (pp->m && !AO_load_acquire(&pp->m->inside)) { /* pairs with its thread's first wf_leave */
-        clock_gettime(pp->m->cpu_clock, &t);
-        *tid = pp->m->tid;
-    }
+    wf_m *mp = pp->m;
+    *tid = mp ? (int)AO_int_load_acquire(&mp->tid) : 0; /* pairs with m_main */
+    if (*tid)
+        clock_gettime(mp->cpu_clock, &t);
+    if (mp && AO_load_acquire(&mp->inside)) /* pairs with wf_leave */
+        *tid = 0;
     wf_lock_release(&S.lock);
     return t.tv_sec < 0 ? -1 : t.tv_sec * WEFT_S + t.tv_nsec;
 }

@@ -26,10 +26,11 @@ typedef struct wf_p wf_p;
  *
  *   from    to      by
  *   HELD    TAKING  the taker, by CAS: it means to take or to borrow the P
- *   TAKING  HELD    wf_grip_regain: the owner came inside, and keeps the P: CAS
+ *   HELD    ASKED   wf_p_retake, by CAS: the same, and the owner is to let it
+ *   TAKING, ASKED -> HELD  wf_grip_regain: the owner came inside, and keeps the P: CAS
  *                   take: the taker saw `inside` set: CAS
- *   TAKING  LOST    wf_p_take, wf_p_take_blocked, wf_p_retake: CAS after the membarrier; the P
- *                   is the taker's
+ *   TAKING, ASKED -> LOST  wf_p_take, wf_p_take_blocked; wf_p_retake: CAS after the membarrier;
+ *                   the P is the taker's
  *   TAKING  LENT    wf_p_lend: the same, for a moment, in which the taker may do what else
  *                   only the owner may: take runnext
  *   LENT    HELD    wf_p_lend: release by the taker; the owner, if it comes, waits for it
@@ -43,8 +44,11 @@ typedef struct wf_p wf_p;
  * owner pays a store, a compiler barrier and a load of the same cache line; the fence is
  * the taker's.  `inside` is set while anything of the runtime is in use and cleared round
  * users' callbacks: no holder of a lock loses its P (tests/model/grip.pml).
+ *
+ * A coroutine whose P is retaken has had it for long.  If it calls weft every few nanoseconds no
+ * membarrier finds it outside; so who enters and finds ASKED steps out again for a moment.
  */
-enum wf_grip { WF_GRIP_HELD, WF_GRIP_TAKING, WF_GRIP_LENT, WF_GRIP_LOST };
+enum wf_grip { WF_GRIP_HELD, WF_GRIP_TAKING, WF_GRIP_ASKED, WF_GRIP_LENT, WF_GRIP_LOST };
 
 enum wf_p_status { WF_P_IDLE, WF_P_RUNNING }; /* in the idle list or not; under sched.lock */
 
@@ -61,7 +65,7 @@ struct wf_p {
     volatile AO_t next_seen;         /* the spinner: a runnext that was not shared, and since */
     volatile AO_t next_since;        /* when it has seen that */
 
-    volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns; 0: it does not say */
+    volatile AO_t polled WF_ALIGNED; /* owner writes: when it last polled, ns */
     volatile AO_t blocks;      /* owner, then taker: odd between block_enter and block_leave */
     volatile AO_t blocks_long; /* hint: blocks last so long that the P is better given up */
 
@@ -139,7 +143,7 @@ struct wf_m {
     unsigned          block_depth;
     int64_t           gave_up_at; /* when block_enter gave its P away at once; 0: it did not */
     clockid_t         cpu_clock;  /* fixed: of this thread's CPU time */
-    int               tid;        /* fixed: the kernel's number of this thread */
+    volatile unsigned tid;        /* atomic: the kernel's number of this thread; 0: none yet */
     wf_m             *link;       /* under sched.lock: idle list */
     wf_m             *all;        /* under sched.lock: all Ms */
     void             *sigstack;
@@ -156,6 +160,7 @@ typedef struct wf_sched {
     bool          may_spin;         /* fixed: at least 2 Ps and a quota of 2 CPUs */
     uint8_t       stack_class;      /* fixed */
     unsigned      hibernate_after;  /* fixed: of coroutines that do not say; see hibernate.c */
+    volatile AO_t alone;            /* atomic; one P, and nobody is left of a run before */
     volatile AO_t stopping;         /* atomic; main returned: all are cancelled */
     volatile AO_t stopped;          /* atomic; nothing is scheduled any more */
     volatile AO_t clock; /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */
@@ -194,10 +199,10 @@ typedef struct wf_sched {
 
 extern wf_sched wf_the_sched;
 
-/* Then whoever is inside with a P is alone. */
-static inline bool wf_one_p(void)
+/* Whoever is inside with a P is alone. */
+static inline bool wf_alone(void)
 {
-    return wf_the_sched.procs == 1;
+    return AO_load(&wf_the_sched.alone);
 }
 
 /*
@@ -391,7 +396,8 @@ wf_p *wf_p_take_blocked(void);
  * keeps its P rather than that a thread over the cap is made. */
 bool wf_p_retake(wf_p *pp, bool computes);
 bool wf_p_lend(wf_p *pp, AO_t seen); /* its runnext, if it still is `seen` and its M is outside */
-/* CPU time, ns, of the M that holds pp in other code, and its thread; else -1. */
+/* CPU time, ns, of the M that holds pp; -1: none.  *tid: its thread where it is in other code,
+ * else 0. */
 int64_t wf_p_cpu(wf_p *pp, int *tid);
 
 /* ---- The global queue (global.c) ----------------------------------------------- */

@@ -11,8 +11,11 @@
 #include <signal.h>
 #include <unwind.h>
 
-_Unwind_Reason_Code wf_stray_left(int version, _Unwind_Action actions, _Unwind_Exception_Class kind,
-                                  struct _Unwind_Exception *what, struct _Unwind_Context *context);
+/* Used: only a line of assembly names it. */
+__attribute__((used)) _Unwind_Reason_Code wf_stray_left(int version, _Unwind_Action actions,
+                                                        _Unwind_Exception_Class   kind,
+                                                        struct _Unwind_Exception *what,
+                                                        struct _Unwind_Context   *context);
 
 /* The G of this thread, also between weft_block_enter and leave; NULL: none. */
 static const wf_g *current(void)

@@ -8,7 +8,7 @@
  * themselves and after a quiet time, and sleeps for good while all Ps idle and nothing is
  * left to give back.  Handshake of that sleep:
  *   sysmon           sysmon_asleep = 1; fence; are all Ps still idle?  else awake again
- *   who runs a P     n_idle_p - 1 (full); sysmon_asleep?  then wake it (idle.c: watch)
+ *   who runs a P     n_idle_p - 1; fence; sysmon_asleep?  then wake it (idle.c: watch)
  * so at least one sees the other, and a P never runs unwatched.
  */
 #include "epoll.h"
@@ -33,10 +33,8 @@ enum { CALM_RARE = 4, QUIET_SLEEP = 10 };
 struct seen {
     AO_t  tick;
     AO_t  head;
-    AO_t  polls;
     wf_g *next;
     bool  work;
-    bool  polled; /* since the look before */
 };
 
 /* Since when a P has the same M, and has neither switched nor begun or ended a block. */
@@ -82,11 +80,9 @@ static bool work_waits(wf_p *pp, struct seen *last)
     struct seen now = {
         .tick = AO_load(&pp->tick),
         .head = AO_load(&pp->runq.head),
-        .polls = AO_load(&pp->n_polls),
         .next = wf_runq_next(&pp->runq),
     };
     now.work = wf_runq_len(&pp->runq) > 0;
-    now.polled = now.polls != last->polls;
     bool waits = (now.work && last->work && now.head == last->head) ||
                  (now.next && now.next == last->next && now.tick == last->tick);
     *last = now;
@@ -127,7 +123,7 @@ static bool blocks_untold(wf_p *pp, struct stall *st, int64_t now)
     st->cpu_first = st->cpu_first < 0 ? cpu : st->cpu_first;
     st->cpu = cpu;
     st->cpu_at = now;
-    return still && wf_thread_sleeps(tid);
+    return still && tid && wf_thread_sleeps(tid);
 }
 
 /*
@@ -162,9 +158,7 @@ static bool is_steady(int i, int64_t now)
     wf_p *pp = S.ps[i];
     if (AO_load(&pp->status) == WF_P_IDLE)
         return true;
-    bool polled = S.procs == 1 ? mon.seen[i].polled /* it does not say when (idle.c) */
-                               : now - (int64_t)AO_load(&pp->polled) < TICK_NS;
-    return mon.stalls[i].since == now && polled;
+    return mon.stalls[i].since == now && now - (int64_t)AO_load(&pp->polled) < TICK_NS;
 }
 
 static int64_t last_polled(void)
@@ -176,7 +170,6 @@ static int64_t last_polled(void)
     return last;
 }
 
-/* Of one P alone it does not know when it polled, and asks in its stead while it runs. */
 static void poll_for_others(int64_t now)
 {
     if (!wf_netpoll_used() || AO_load(&S.poll_state) == WF_POLL_BLOCKED ||

@@ -3,7 +3,7 @@
  * grip.pml - the entry check against who takes, borrows or hands on a P: runtime/sched.h, retake.c,
  * pin.c.
  *
- * Models wf_enter, wf_grip_regain, wf_p_await and wf_leave (two Ms and one P), wf_p_retake (sysmon),
+ * Models wf_enter, let_be_taken, wf_grip_regain, wf_p_await and wf_leave (two Ms and one P), wf_p_retake (sysmon),
  * wf_p_lend (a thief), wf_p_take (the stop), wf_give_p and wf_own, each load, store and
  * compare-and-swap as one step, with store buffers: an owner's `inside` may be seen late, unless
  * the taker's membarrier drains it.  Inside, the owner sets and takes runnext by plain stores; the
@@ -20,6 +20,7 @@
  * run: often  -DROUNDS=3 -DTAKES=3
  * fault: FAULT_no_membarrier   | the taker looks at `inside` without draining the owner's buffer
  * fault: FAULT_no_check        | the owner does not look at its grip
+ * fault: FAULT_trusts          | it stepped out and takes it that it has the P still
  * fault: FAULT_taking_is_lost  | gives up when it sees TAKING
  * fault: FAULT_born_outside    | an M is not inside from its birth
  * fault: FAULT_blind_store     | the taker stores what it means to CAS
@@ -39,6 +40,7 @@
 #define TAKING 1
 #define LOST   2
 #define LENT   3
+#define ASKED  4
 #define IDLE   2 /* nobody's */
 
 byte owner_of_p;  /* under the lock: pp->m */
@@ -99,18 +101,35 @@ inline regain()
        if
        :: s == HELD -> ok = true; break
 #ifdef FAULT_taking_is_lost
-       :: s == LOST || s == TAKING -> ok = false; break
+       :: s == LOST || s == TAKING || s == ASKED -> ok = false; break
 #else
        :: s == LOST -> ok = false; break
 #endif
+       :: s == LENT
        :: else ->
-          cas(GRIP(me), TAKING, HELD, ok);
+          cas(GRIP(me), s, HELD, ok);
           if
           :: ok -> break
           :: else
           fi
        fi
     od
+}
+
+/* wf_enter_slow, before it regains: outside for any time, or none */
+inline let_be_taken()
+{
+    s = LOAD(GRIP(me));
+    if
+    :: s == ASKED ->
+       store(INSIDE(me), 0);
+       if
+       :: LOAD(GRIP(me)) != ASKED
+       :: true
+       fi;
+       store(INSIDE(me), 1)
+    :: else
+    fi
 }
 
 /* wf_p_await */
@@ -182,7 +201,12 @@ proctype owner(byte me; bool born)
     for (i : 0 .. ROUNDS - 1) {
         store(INSIDE(me), 1); /* wf_enter; the compiler keeps the order */
 #ifndef FAULT_no_check
+        let_be_taken();
+#ifndef FAULT_trusts
         regain();
+#else
+        ok = true;
+#endif
         if
         :: !ok -> await()
         :: else
@@ -203,13 +227,13 @@ proctype owner(byte me; bool born)
 }
 
 /* Under the lock: take. */
-inline attempt(to)
+inline attempt(by, to)
 {
     m = owner_of_p;
     ok = false;
     if
     :: m != IDLE ->
-       cas(GRIP(m), HELD, TAKING, ok)
+       cas(GRIP(m), HELD, by, ok)
     :: else
     fi;
     if
@@ -224,7 +248,7 @@ inline attempt(to)
        store(GRIP(m), want);
        ok = true;
 #else
-       cas(GRIP(m), TAKING, want, ok);
+       cas(GRIP(m), by, want, ok);
 #endif
        FENCE;
        ok = ok && want == to
@@ -234,7 +258,7 @@ inline attempt(to)
 
 inline borrow()
 {
-    attempt(LENT);
+    attempt(TAKING, LENT);
     if
     :: ok ->
        atomic { at++; assert(at == 1) };
@@ -249,9 +273,9 @@ inline borrow()
     fi
 }
 
-inline retake()
+inline retake(by)
 {
-    attempt(LOST);
+    attempt(by, LOST);
     if
     :: ok ->
        atomic { at++; assert(at == 1) };
@@ -270,9 +294,10 @@ proctype taker(byte me)
         lock();
         if
 #ifdef STOP
-        :: i == TAKES - 1 -> stopped = true; retake()
+        :: i == TAKES - 1 -> stopped = true; retake(TAKING)
 #endif
-        :: retake()
+        :: retake(TAKING)
+        :: retake(ASKED)
         :: borrow()
         fi;
         unlock();

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/race/grip.c - the entry check alone, as fast as it goes: one coroutine comes inside and leaves,
- * all the time, while a thread borrows its P.  Never may both believe that they have it.
+ * all the time, while a thread borrows its P, or takes it.  Never may both believe that they have it;
+ * and it can be taken.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,9 +10,10 @@
 #include "runtime/sched.h"
 #include "support/check.h"
 
-enum { LOOKS = 12, LENDS = 2000000 };
+enum { LOOKS = 12, LENDS = 2000000, TAKES = 2000 };
 
 static atomic_bool attack;
+static atomic_int  visits;
 static wf_g        nobody;
 
 static void *attacker(void *arg)
@@ -33,17 +35,48 @@ static void come_and_go(int i)
         ;
 }
 
-static int main_coroutine(void *arg)
+static void under(void *(*attacking)(void *arg), void *target, void (*call)(int i))
 {
     pthread_t thread;
 
     atomic_store(&attack, true);
-    check_eq(pthread_create(&thread, NULL, attacker, wf_m_self()->pp), 0);
+    check_eq(pthread_create(&thread, NULL, attacking, target), 0);
     for (int i = 0; atomic_load(&attack); i++)
-        come_and_go(i);
+        call(i);
     weft_block_enter();
     pthread_join(thread, NULL);
     weft_block_leave();
+}
+
+/* Inside for most of the time: no membarrier would find it outside, if it did not step out. */
+static void come_at_once(int i)
+{
+    wf_m *mp = wf_enter("come_at_once");
+    check(mp->pp->m == mp);
+    wf_leave(mp);
+    atomic_store_explicit(&visits, i, memory_order_relaxed);
+}
+
+static void *taker(void *arg)
+{
+    wf_m *mp = arg;
+    long  taken = 0, n = test_scaled(TAKES);
+
+    for (long i = 0; i < n; i++) {
+        int seen = atomic_load(&visits); /* while its thread is off the CPU, inside, none can */
+        while (AO_load(&mp->grip) != WF_GRIP_HELD || atomic_load(&visits) == seen)
+            ;
+        taken += wf_p_retake(wf_the_sched.ps[0], false);
+    }
+    atomic_store(&attack, false);
+    check(taken > n / 8);
+    return NULL;
+}
+
+static int main_coroutine(void *arg)
+{
+    under(attacker, wf_m_self()->pp, come_and_go);
+    under(taker, wf_m_self(), come_at_once);
     return arg != NULL;
 }
 

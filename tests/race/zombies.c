@@ -93,6 +93,8 @@ static int generation_main(void *arg)
 {
     weft_waitgroup all = { { 0 } };
 
+    /* Those left behind lock without a P: then one P is no reason to lock by plain stores. */
+    check_eq(AO_load(&wf_the_sched.alone), atomic_load(&generation) == 0);
     atomic_store(&inside, 0);
     weft_waitgroup_add(&all, WORKERS);
     for (int i = 0; i < HOGS; i++)
