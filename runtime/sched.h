@@ -256,7 +256,8 @@ static inline wf_m *wf_expect_coroutine(const char *call)
     return mp;
 }
 
-/* By a thread that runs a coroutine.  Inside either way; false: it has no P, so it must leave. */
+/* By a thread that runs a coroutine.  Inside either way; false: its P may be another's, so it
+ * must leave, or regain it as wf_enter_slow does. */
 static inline bool wf_try_enter(wf_m *mp)
 {
     AO_store(&mp->inside, 1);

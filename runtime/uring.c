@@ -347,8 +347,8 @@ static bool is_away(const wf_uring *u, bool sleeps)
 {
     wf_lock_acquire(&rings.lock);
     const wf_m *mp = u->owner;
-    int         tid = mp && !AO_load_acquire(&mp->inside) ? (int)AO_int_load(&mp->tid)
-                                                          : 0; /* pairs with wf_leave */
+    bool        outside = mp && !AO_load_acquire(&mp->inside); /* pairs with wf_leave */
+    int         tid = outside ? (int)AO_int_load(&mp->tid) : 0;
     wf_lock_release(&rings.lock);
     return tid && (!sleeps || wf_thread_sleeps(tid));
 }
