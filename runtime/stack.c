@@ -2,8 +2,10 @@
 /*
  * stack.c - arenas of stacks and their guards.
  *
- * A slot is [guard 64 KiB][stack 2^k KiB].  The guard is wide so that a frame with a
- * large array cannot step over it.  It is MADV_GUARD_INSTALL where the kernel has it
+ * A slot is [guard 68 KiB][stack 2^k KiB].  The guard is wide so that a frame with a
+ * large array cannot step over it; with its 17 pages a slot has an odd number of them, else
+ * the top pages of all stacks would meet in every sixteenth set of the TLB, and no more than
+ * some 200 of them find room.  It is MADV_GUARD_INSTALL where the kernel has it
  * (6.13), which needs no mapping of its own; else mprotect, while the budget of
  * mappings lasts; else a canary in the lowest bytes.  A refusal is taken as lasting: from
  * then on all new slots get the next kind.

@@ -11,9 +11,9 @@
 #include "base.h"
 
 enum {
-    WF_STACK_MIN = 16 * 1024, /* the smallest class */
-    WF_STACK_CLASSES = 15,    /* 16 KiB << class: up to 256 MiB */
-    WF_STACK_GUARD = 64 * 1024,
+    WF_STACK_MIN = 16 * 1024,   /* the smallest class */
+    WF_STACK_CLASSES = 15,      /* 16 KiB << class: up to 256 MiB */
+    WF_STACK_GUARD = 68 * 1024, /* an odd number of pages: see stack.c */
     WF_STACK_DEFAULT = 256 * 1024,
     WF_STACK_PARTS = 64
 };

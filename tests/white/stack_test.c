@@ -63,6 +63,15 @@ Test(stack, each_is_whole_writable_and_apart_from_all_others)
     }
 }
 
+/* A TLB has sets of a power of two: at an even distance the stacks would share half of them or less. */
+Test(stack, those_of_a_class_lie_an_odd_number_of_pages_apart)
+{
+    for (uint8_t c = 0; c < WF_STACK_CLASSES; c++) {
+        wf_stack a = take(c), b = take(c);
+        cr_assert_eq((b.top - a.top) / 4096 % 2, 1, "class %d: %td bytes apart", c, b.top - a.top);
+    }
+}
+
 Test(stack, other_addresses_are_in_none)
 {
     char  here, *top;
