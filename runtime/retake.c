@@ -16,8 +16,20 @@ enum { PATIENCE = 4096 }; /* pauses: several membarriers */
 
 /* ---- The owner ------------------------------------------------------------------ */
 
+/* Outside again until who asked has decided; not for long, as it may wait for this very CPU. */
+static void let_be_taken(wf_m *mp)
+{
+    AO_store_release(&mp->inside, 0); /* pairs with the load in take, as wf_leave's */
+    for (int i = 0; i < PATIENCE && AO_load(&mp->grip) == WF_GRIP_ASKED; i++)
+        wf_cpu_relax();
+    AO_store(&mp->inside, 1);
+    wf_compiler_barrier(); /* pairs with the membarrier in take, as wf_enter's */
+}
+
 bool wf_grip_regain(wf_m *mp)
 {
+    if (AO_load(&mp->grip) == WF_GRIP_ASKED)
+        let_be_taken(mp);
     for (;;) {
         AO_t grip = AO_load_acquire(&mp->grip); /* pairs with who took or lent, and with wf_own */
         if (grip == WF_GRIP_HELD || grip == WF_GRIP_LOST)
@@ -29,20 +41,8 @@ bool wf_grip_regain(wf_m *mp)
     }
 }
 
-/* Outside again until who asked has decided; not for long, as it may wait for this very CPU. */
-static void let_be_taken(wf_m *mp)
-{
-    AO_store_release(&mp->inside, 0); /* pairs with the load in take, as wf_leave's */
-    for (int i = 0; i < PATIENCE && AO_load(&mp->grip) == WF_GRIP_ASKED; i++)
-        wf_cpu_relax();
-    AO_store(&mp->inside, 1);
-    wf_compiler_barrier(); /* pairs with the membarrier in take, as wf_enter's */
-}
-
 void wf_enter_slow(wf_m *mp)
 {
-    if (AO_load(&mp->grip) == WF_GRIP_ASKED)
-        let_be_taken(mp);
     if (!wf_grip_regain(mp))
         wf_p_await(mp);
 }

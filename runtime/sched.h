@@ -46,7 +46,7 @@ typedef struct wf_p wf_p;
  * users' callbacks: no holder of a lock loses its P (tests/model/grip.pml).
  *
  * A coroutine whose P is retaken has had it for long.  If it calls weft every few nanoseconds no
- * membarrier finds it outside; so who enters and finds ASKED steps out again for a moment.
+ * membarrier finds it outside; so who comes inside and finds ASKED steps out again for a moment.
  */
 enum wf_grip { WF_GRIP_HELD, WF_GRIP_TAKING, WF_GRIP_ASKED, WF_GRIP_LENT, WF_GRIP_LOST };
 

@@ -37,8 +37,10 @@ struct seen {
     bool  work;
 };
 
-/* Since when a P has the same M, and has neither switched nor begun or ended a block. */
+/* Since when a P has the same M and has not switched; and since when nor begun or ended a block. */
 struct stall {
+    AO_t    turn;
+    int64_t turn_since;
     AO_t    changes;
     int64_t since;
     int64_t cpu_first, cpu, cpu_at; /* its M's CPU time at the first and the last look, and when
@@ -110,7 +112,20 @@ static void look_at(int i, int64_t now)
 
 static void begin_stall(struct stall *st, AO_t changes, int64_t now)
 {
-    *st = (struct stall){ .changes = changes, .since = now, .cpu_first = -1, .cpu = -1 };
+    st->changes = changes;
+    st->since = now;
+    st->cpu_first = st->cpu = -1;
+}
+
+/* The same coroutine for HOG_NS, which begins and ends blocks, each too short to be noticed.  It
+ * had the CPU since the last look: so it is not that the machine is busy. */
+static bool blocks_on_and_on(struct stall *st, AO_t turn, int64_t now)
+{
+    if (turn != st->turn) {
+        st->turn = turn;
+        st->turn_since = now;
+    }
+    return now - st->turn_since >= HOG_NS && AO_load(&S.n_idle_p) == 0;
 }
 
 /* Looks at the CPU clock of pp's M: does it block?  One that could run, and does not get the
@@ -129,18 +144,21 @@ static bool blocks_untold(wf_p *pp, struct stall *st, int64_t now)
 /*
  * Takes the P of an M that has been in other code since the last look and blocks there, or
  * that has computed for HOG_NS without a switch: of its own CPU time, else on a busy machine
- * thread after thread would be made for Ps whose Ms had no time to get anywhere.  While
- * another P idles nobody waits for this one; then only a P whose M blocks for HOG_NS is
- * taken, so that all Ps can be idle and sysmon asleep beside it.
+ * thread after thread would be made for Ps whose Ms had no time to get anywhere; or that for
+ * HOG_NS blocks for a moment, again and again.  While another P idles nobody waits for this
+ * one; then only a P whose M blocks for HOG_NS is taken, so that all Ps can be idle and sysmon
+ * asleep beside it.
  */
 static void look_for_stall(int i, int64_t now)
 {
     wf_p         *pp = S.ps[i];
     struct stall *st = &mon.stalls[i];
     AO_t          blocks = AO_load(&pp->blocks);
-    AO_t          changes = AO_load(&pp->tick) + blocks + AO_load(&pp->owners);
+    AO_t          turn = AO_load(&pp->tick) + AO_load(&pp->owners), changes = turn + blocks;
     if (changes != st->changes || AO_load(&pp->status) == WF_P_IDLE) {
         begin_stall(st, changes, now);
+        if (blocks_on_and_on(st, turn, now))
+            (void)wf_p_retake(pp, true);
         return;
     }
     bool spare = AO_load(&S.n_idle_p) > 0;

@@ -26,6 +26,14 @@ static pid_t thread_id(void)
     return (pid_t)syscall(SYS_gettid);
 }
 
+static int64_t cpu_time(clockid_t whose)
+{
+    struct timespec t;
+
+    check_eq(clock_gettime(whose, &t), 0);
+    return t.tv_sec * WEFT_S + t.tv_nsec;
+}
+
 /* ---- Others go on ------------------------------------------------------------------------------- */
 
 static void computes(void *arg)
@@ -117,6 +125,44 @@ Test(hog, one_that_calls_but_never_waits_shares_its_p, .timeout = 60)
     run_on_all(beside_callers, NULL);
 }
 
+static void says_enough(void *arg)
+{
+    atomic_store(&enough, true);
+    check(arg == NULL);
+}
+
+/* Blocks that are over long before one would be noticed: it is that they do not end which is.  The
+ * process has nothing else to do, so its CPU time is that of the one who blocks. */
+static bool blocks_for_moments(int calls)
+{
+    int64_t end = cpu_time(CLOCK_PROCESS_CPUTIME_ID) + WEFT_S;
+
+    atomic_store(&enough, false);
+    check_eq(weft_go(says_enough, NULL, 0), 0);
+    while (!atomic_load(&enough) && cpu_time(CLOCK_PROCESS_CPUTIME_ID) < end)
+        for (int i = 0; i < 100; i++) {
+            weft_block_enter();
+            for (int k = 0; k < calls; k++)
+                (void)getppid();
+            weft_block_leave();
+        }
+    return atomic_load(&enough);
+}
+
+static int beside_short_blocks(void *arg)
+{
+    for (int i = 0; i < 10; i++) {
+        check(blocks_for_moments(0));
+        check(blocks_for_moments(20));
+    }
+    return arg != NULL;
+}
+
+Test(hog, one_that_blocks_again_and_again_shares_its_p, .timeout = 60)
+{
+    run_on_all(beside_short_blocks, NULL);
+}
+
 /* ---- Timers, descriptors, and hogs that come and go ------------------------------------------------- */
 
 static void naps(void *arg)
@@ -165,17 +211,11 @@ Test(hog, they_come_and_go_beside_a_conversation, .timeout = 60)
 
 /* ---- Many that compute ------------------------------------------------------------------------------ */
 
-static int64_t cpu_time(void)
-{
-    struct timespec t;
-
-    check_eq(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), 0);
-    return t.tv_sec * WEFT_S + t.tv_nsec;
-}
-
 static void computes_a_while(void *arg)
 {
-    for (int64_t end = cpu_time() + 20 * WEFT_MS; cpu_time() < end;)
+    clockid_t own = CLOCK_THREAD_CPUTIME_ID;
+
+    for (int64_t end = cpu_time(own) + 20 * WEFT_MS; cpu_time(own) < end;)
         ;
     weft_waitgroup_done(arg);
 }

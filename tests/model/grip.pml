@@ -93,9 +93,29 @@ inline pass_on()
     fi
 }
 
+/* Outside for any time, or none */
+inline let_be_taken()
+{
+    s = LOAD(GRIP(me));
+    if
+    :: s == ASKED ->
+       store(INSIDE(me), 0);
+       if
+       :: LOAD(GRIP(me)) != ASKED
+       :: true
+       fi;
+       store(INSIDE(me), 1)
+    :: else
+    fi
+}
+
 /* wf_grip_regain: ok, or lost */
 inline regain()
 {
+    let_be_taken();
+#ifdef FAULT_trusts
+    ok = true;
+#else
     do
     :: s = LOAD(GRIP(me));
        if
@@ -114,22 +134,7 @@ inline regain()
           fi
        fi
     od
-}
-
-/* wf_enter_slow, before it regains: outside for any time, or none */
-inline let_be_taken()
-{
-    s = LOAD(GRIP(me));
-    if
-    :: s == ASKED ->
-       store(INSIDE(me), 0);
-       if
-       :: LOAD(GRIP(me)) != ASKED
-       :: true
-       fi;
-       store(INSIDE(me), 1)
-    :: else
-    fi
+#endif
 }
 
 /* wf_p_await */
@@ -201,12 +206,7 @@ proctype owner(byte me; bool born)
     for (i : 0 .. ROUNDS - 1) {
         store(INSIDE(me), 1); /* wf_enter; the compiler keeps the order */
 #ifndef FAULT_no_check
-        let_be_taken();
-#ifndef FAULT_trusts
         regain();
-#else
-        ok = true;
-#endif
         if
         :: !ok -> await()
         :: else

@@ -6,11 +6,12 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "runtime/sched.h"
 #include "support/check.h"
 
-enum { LOOKS = 12, LENDS = 2000000, TAKES = 2000 };
+enum { LOOKS = 12, LENDS = 2000000, TAKES = 1000, CALLS = 4 };
 
 static atomic_bool attack;
 static atomic_int  visits;
@@ -57,6 +58,17 @@ static void come_at_once(int i)
     atomic_store_explicit(&visits, i, memory_order_relaxed);
 }
 
+/* Mostly in other code, but not for as long as a membarrier takes. */
+static void block_at_once(int i)
+{
+    AO_store(&wf_the_sched.ps[0]->blocks_long, 0); /* else it gives its P up itself */
+    weft_block_enter();
+    for (int k = 0; k < CALLS; k++)
+        (void)getppid();
+    weft_block_leave();
+    atomic_store_explicit(&visits, i, memory_order_relaxed);
+}
+
 static void *taker(void *arg)
 {
     wf_m *mp = arg;
@@ -77,6 +89,9 @@ static int main_coroutine(void *arg)
 {
     under(attacker, wf_m_self()->pp, come_and_go);
     under(taker, wf_m_self(), come_at_once);
+    weft_pin(); /* or it comes back from a block on another thread */
+    under(taker, wf_m_self(), block_at_once);
+    weft_unpin();
     return arg != NULL;
 }
 
