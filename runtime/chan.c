@@ -116,8 +116,8 @@ void wf_chan_look(const void *copy, wf_look *out)
     const weft_chan *c = copy;
     out->n = (int64_t)c->count;
     out->cap = (int64_t)c->cap;
-    out->closed = c->closed;
-    out->of_timer = c->of_timer;
+    out->closed = wf_look_flag(&c->closed);
+    out->of_timer = wf_look_flag(&c->of_timer);
 }
 
 /* ---- Life ------------------------------------------------------------------------- */

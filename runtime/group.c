@@ -43,7 +43,7 @@ void wf_group_look(const weft_group *copy, wf_look *out)
 {
     const struct group *g = (const struct group *)copy;
     out->n = (int64_t)g->count;
-    out->closed = g->cancelled;
+    out->closed = wf_look_flag(&g->cancelled);
 }
 
 /* Under lock. */

@@ -21,6 +21,12 @@ typedef struct wf_look {
     int64_t  cap;      /* channel */
 } wf_look;
 
+/* Of a copy that is torn, or of something else by now, any byte may come: no bool, then. */
+static inline bool wf_look_flag(const bool *flag)
+{
+    return *(const unsigned char *)flag != 0;
+}
+
 void wf_mutex_look(const weft_mutex *copy, wf_look *out);
 void wf_rwmutex_look(const weft_rwmutex *copy, wf_look *out);
 void wf_once_look(const weft_once *copy, wf_look *out);

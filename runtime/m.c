@@ -301,9 +301,9 @@ static int ps_make(int procs)
     return 0;
 }
 
-/* All but the lock and the gate, which other threads may be looking at just now. */
 static bool left_behind; /* a run ended with coroutines in other code, which may still come */
 
+/* All but the lock and the gate, which other threads may be looking at just now. */
 static void reset(void)
 {
     char *after = (char *)&S.lock + sizeof S.lock;
