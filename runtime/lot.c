@@ -2,18 +2,26 @@
 /* lot.c - the parking lot; see lot.h. */
 #include "lot.h"
 
-enum { BUCKETS = 1024 }; /* a power of two */
+static wf_bucket buckets[WF_LOT_BUCKETS];
 
-static wf_bucket buckets[BUCKETS];
+volatile AO_t wf_lot_marks[WF_LOT_BUCKETS / 64] WF_ALIGNED;
 
 wf_bucket *wf_lot_lock(const void *key)
 {
-    uint64_t   h = (uint64_t)(uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15);
-    wf_bucket *b = &buckets[h >> 54];
+    wf_bucket *b = &buckets[wf_lot_index(key)];
     wf_spin_acquire(&b->lock);
     if (!b->waiters.next)
         wf_list_init(&b->waiters);
     return b;
+}
+
+void wf_lot_mark(const void *key)
+{
+    unsigned at = wf_lot_index(key);
+    if (wf_lot_marked(key))
+        return;
+    AO_or(&wf_lot_marks[at / 64], (AO_t)1 << at % 64);
+    wf_membarrier(); /* pairs with the compiler barrier in mutex.c's free_unwaited */
 }
 
 static void unlock(void *arg)

@@ -22,12 +22,35 @@ typedef struct wf_bucket {
     wf_list waiters; /* under lock: of wf_g.wait_node, oldest first, of several keys */
 } WF_ALIGNED wf_bucket;
 
+enum { WF_LOT_BUCKETS = 1024 }; /* a power of two */
+
+static inline unsigned wf_lot_index(const void *key)
+{
+    return (unsigned)((uint64_t)(uintptr_t)key * UINT64_C(0x9e3779b97f4a7c15) >> 54);
+}
+
 wf_bucket *wf_lot_lock(const void *key);
 
 static inline void wf_lot_unlock(wf_bucket *b)
 {
     wf_spin_release(&b->lock);
 }
+
+/*
+ * A mark for each bucket, set for good before the first wait there for a mutex: while there is
+ * none, who unlocks need not swap (mutex.c).  wf_lot_mark, under the bucket's lock, returns once
+ * every thread has either seen the mark or done all that it did before it would have.  It costs
+ * a membarrier, once a bucket.
+ */
+extern volatile AO_t wf_lot_marks[WF_LOT_BUCKETS / 64];
+
+static inline bool wf_lot_marked(const void *key)
+{
+    unsigned at = wf_lot_index(key);
+    return AO_load(&wf_lot_marks[at / 64]) >> at % 64 & 1;
+}
+
+void wf_lot_mark(const void *key);
 
 enum wf_lot_place { WF_LOT_LAST, WF_LOT_FIRST };
 

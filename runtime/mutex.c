@@ -10,7 +10,7 @@
  *            nobody is ever said to hold what it does not; one that it was handed to says so
  *            when it runs
  *
- *   from              to                by (each one CAS, full; pairs with each other)
+ *   from              to                by (each one CAS, full, but for the stores told of below)
  *   0 (-, W, k)       LOCKED            lock, trylock: whoever comes; the woken one clears k
  *   LOCKED            LOCKED, WAITERS   lock, before it waits; the woken one clears WOKEN
  *   LOCKED [k]        0 [k]             unlock: nobody waits, or one is on its way already
@@ -23,6 +23,13 @@
  * keeps the lock busy; one that was passed so waits on as the first of the queue.  No
  * wake-up is lost: WAITERS is set while LOCKED stands, under the bucket's lock, and the
  * unlock that finds WAITERS without WOKEN takes that lock and looks.
+ *
+ * While nobody has ever waited for a mutex of its bucket, unlock is no CAS but a store, which may
+ * overwrite a WAITERS that is set meanwhile.  So before it sets the first one, who waits marks the
+ * bucket and passes a membarrier (lot.h); and who freed the lock by a store looks at the mark once
+ * more.  If its look came before the barrier, so did its store: the waiter sees the lock free.
+ * Else it finds the mark, and wakes the oldest (wake_overwritten): it touches the word only if it
+ * found one, since without a waiter the mutex may be gone.  tests/model/mutex.pml is the model.
  *
  * With one P, whoever is inside with it is alone: a P is only taken from who is outside, and a
  * coroutine whose P was taken waits for it when it enters.  So lock and unlock enter there, which
@@ -161,6 +168,7 @@ static int lock_slow(wf_m **mp, volatile AO_t *word, AO_t held, weft_time deadli
         since = since ? since : wf_now();
         wf_ticket  t = how == CANCELLABLE ? wf_wait_arm(*mp) : wf_wait_arm_shielded(*mp);
         wf_bucket *b = wf_lot_lock((const void *)word);
+        wf_lot_mark((const void *)word);
         if (!announce(word, clear)) {
             wf_lot_unlock(b);
             wf_wait_abandon(*mp, t);
@@ -276,6 +284,37 @@ static inline bool free_alone(wf_m *mp, volatile AO_t *word)
     return done;
 }
 
+/* Who was about to wait as the caller's store freed the lock: its WAITERS may be gone. */
+static WF_NOINLINE void wake_overwritten(volatile AO_t *word)
+{
+    const void *key = (const void *)word;
+    wf_m       *mp = wf_enter("weft_mutex_unlock");
+    wf_bucket  *b = wf_lot_lock(key);
+    wf_g       *gp = wf_lot_take_first(b, key);
+    if (gp) {
+        AO_t left = WOKEN | (wf_lot_first(b, key) ? WAITERS : 0);
+        for (AO_t w = AO_load(word); !swap(word, w, (w & ~WAITERS) | left);)
+            w = AO_load(word);
+    }
+    wf_lot_unlock(b);
+    if (gp)
+        wf_ready(mp, gp);
+    wf_leave(mp);
+}
+
+/* By a store, where nobody has ever waited. */
+static inline bool free_unwaited(volatile AO_t *word)
+{
+    AO_t w = AO_load(word);
+    if (wf_lot_marked((const void *)word) || (w & FLAGS) != LOCKED)
+        return false;
+    AO_store_release(word, 0); /* pairs with the CAS of who locks next */
+    wf_compiler_barrier();     /* pairs with the membarrier in wf_lot_mark */
+    if (WF_UNLIKELY(wf_lot_marked((const void *)word)))
+        wake_overwritten(word);
+    return true;
+}
+
 static void unlock_slow(wf_m *mp, volatile AO_t *word, const char *call)
 {
     for (;;) {
@@ -301,7 +340,8 @@ static WF_NOINLINE void unlock_contended(volatile AO_t *word)
 void weft_mutex_unlock(weft_mutex *m)
 {
     wf_m *mp = wf_expect_coroutine("weft_mutex_unlock");
-    bool  done = wf_alone() ? free_alone(mp, word_of(m)) : try_unlock(word_of(m));
+    bool  done = wf_alone() ? free_alone(mp, word_of(m))
+                            : free_unwaited(word_of(m)) || try_unlock(word_of(m));
     if (WF_UNLIKELY(!done))
         unlock_contended(word_of(m));
 }
