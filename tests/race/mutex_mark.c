@@ -9,7 +9,7 @@
 #include "runtime/lot.h"
 #include "support/check.h"
 
-enum { ROUNDS = 40000, HOLDS = 16000, LOOKS_BEFORE_YIELD = 100000 };
+enum { ROUNDS = 40000, HOLDS = 32000, LOOKS_BEFORE_YIELD = 100000 };
 
 static weft_mutex  m;
 static atomic_long here;
