@@ -65,7 +65,7 @@ static bool take(wf_p *pp, AO_t by, AO_t to)
 
 bool wf_p_take(wf_p *pp)
 {
-    return take(pp, WF_GRIP_TAKING, WF_GRIP_LOST);
+    return take(pp, WF_GRIP_ASKED, WF_GRIP_LOST);
 }
 
 wf_p *wf_p_take_blocked(void)

@@ -26,10 +26,10 @@ typedef struct wf_p wf_p;
  *
  *   from    to      by
  *   HELD    TAKING  the taker, by CAS: it means to take or to borrow the P
- *   HELD    ASKED   wf_p_retake, by CAS: the same, and the owner is to let it
+ *   HELD    ASKED   wf_p_retake, wf_p_take, by CAS: the same, and the owner is to let it
  *   TAKING, ASKED -> HELD  wf_grip_regain: the owner came inside, and keeps the P: CAS
  *                   take: the taker saw `inside` set: CAS
- *   TAKING, ASKED -> LOST  wf_p_take, wf_p_take_blocked; wf_p_retake: CAS after the membarrier;
+ *   TAKING, ASKED -> LOST  wf_p_take_blocked; wf_p_retake, wf_p_take: CAS after the membarrier;
  *                   the P is the taker's
  *   TAKING  LENT    wf_p_lend: the same, for a moment, in which the taker may do what else
  *                   only the owner may: take runnext
@@ -45,8 +45,9 @@ typedef struct wf_p wf_p;
  * the taker's.  `inside` is set while anything of the runtime is in use and cleared round
  * users' callbacks: no holder of a lock loses its P (tests/model/grip.pml).
  *
- * A coroutine whose P is retaken has had it for long.  If it calls weft every few nanoseconds no
- * membarrier finds it outside; so who comes inside and finds ASKED steps out again for a moment.
+ * A coroutine whose P is retaken has had it for long, or is to end.  If it calls weft every few
+ * nanoseconds no membarrier finds it outside; so who comes inside and finds ASKED steps out again
+ * for a moment.
  */
 enum wf_grip { WF_GRIP_HELD, WF_GRIP_TAKING, WF_GRIP_ASKED, WF_GRIP_LENT, WF_GRIP_LOST };
 

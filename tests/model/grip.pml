@@ -294,7 +294,7 @@ proctype taker(byte me)
         lock();
         if
 #ifdef STOP
-        :: i == TAKES - 1 -> stopped = true; retake(TAKING)
+        :: i == TAKES - 1 -> stopped = true; retake(ASKED)
 #endif
         :: retake(TAKING)
         :: retake(ASKED)

@@ -69,19 +69,35 @@ static void block_at_once(int i)
     atomic_store_explicit(&visits, i, memory_order_relaxed);
 }
 
+static bool take_as_sysmon(wf_p *pp)
+{
+    return wf_p_retake(pp, false);
+}
+
+static bool take_as_the_stop(wf_p *pp)
+{
+    wf_lock_acquire(&wf_the_sched.lock);
+    bool taken = wf_p_take(pp);
+    if (taken)
+        wf_p_pass_on(pp); /* frees the lock */
+    else
+        wf_lock_release(&wf_the_sched.lock);
+    return taken;
+}
+
 static void *taker(void *arg)
 {
     wf_m *mp = arg;
-    long  taken = 0, n = test_scaled(TAKES);
+    long  taken[2] = { 0, 0 }, n = test_scaled(TAKES);
 
     for (long i = 0; i < n; i++) {
         int seen = atomic_load(&visits); /* while its thread is off the CPU, inside, none can */
         while (AO_load(&mp->grip) != WF_GRIP_HELD || atomic_load(&visits) == seen)
             ;
-        taken += wf_p_retake(wf_the_sched.ps[0], false);
+        taken[i % 2] += (i % 2 ? take_as_sysmon : take_as_the_stop)(wf_the_sched.ps[0]);
     }
     atomic_store(&attack, false);
-    check(taken > n / 8);
+    check(taken[0] > n / 16 && taken[1] > n / 16);
     return NULL;
 }
 
