@@ -29,7 +29,8 @@
  * bucket and passes a membarrier (lot.h); and who freed the lock by a store looks at the mark once
  * more.  If its look came before the barrier, so did its store: the waiter sees the lock free.
  * Else it finds the mark, and wakes the oldest (wake_overwritten): it touches the word only if it
- * found one, since without a waiter the mutex may be gone.  tests/model/mutex.pml is the model.
+ * found one, since without one that waits for a mutex this may be gone, and its memory another's.
+ * tests/model/mutex.pml is the model.
  *
  * With one P, whoever is inside with it is alone: a P is only taken from who is outside, and a
  * coroutine whose P was taken waits for it when it enters.  So lock and unlock enter there, which
@@ -284,13 +285,23 @@ static inline bool free_alone(wf_m *mp, volatile AO_t *word)
     return done;
 }
 
+/* Under the bucket's lock: the oldest that waits for a mutex.  If that is gone, its memory may be a
+ * semaphore's by now, or another lock's, whose waiters have the same key. */
+static wf_g *take_first(wf_bucket *b, const void *key)
+{
+    wf_g *gp = wf_lot_first(b, key);
+    while (gp && AO_char_load(&gp->wait_for) != WF_FOR_MUTEX)
+        gp = wf_lot_next(b, gp);
+    return gp ? wf_lot_take_first(b, key) : NULL;
+}
+
 /* Who was about to wait as the caller's store freed the lock: its WAITERS may be gone. */
 static WF_NOINLINE void wake_overwritten(volatile AO_t *word)
 {
     const void *key = (const void *)word;
     wf_m       *mp = wf_enter("weft_mutex_unlock");
     wf_bucket  *b = wf_lot_lock(key);
-    wf_g       *gp = wf_lot_take_first(b, key);
+    wf_g       *gp = take_first(b, key);
     if (gp) {
         AO_t left = WOKEN | (wf_lot_first(b, key) ? WAITERS : 0);
         for (AO_t w = AO_load(word); !swap(word, w, (w & ~WAITERS) | left);)

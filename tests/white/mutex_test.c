@@ -52,6 +52,12 @@ static void waiter(void *arg)
     weft_waitgroup_done(arg);
 }
 
+static void waits_for_a_permit(void *arg)
+{
+    check_eq(weft_sem_acquire((weft_sem *)(void *)&m, WEFT_FOREVER), 0);
+    weft_waitgroup_done(arg);
+}
+
 static int waiting(void)
 {
     wf_bucket *b = wf_lot_lock(&m);
@@ -116,4 +122,34 @@ static int touches_nothing(void *arg)
 Test(mutex, one_that_is_gone_after_the_store_is_not_touched, .timeout = 30)
 {
     run_on(2, touches_nothing, NULL);
+}
+
+/* The same, and the memory is a semaphore's, for which somebody waits. */
+static bool another(void)
+{
+    weft_mutex_lock(&m);
+    weft_mutex_unlock(&m);
+    memset(&m, 0, sizeof m);
+    weft_waitgroup_add(&all, 1);
+    check_eq(weft_go(waits_for_a_permit, &all, 0), 0);
+    await_yielding(waiting() == 1);
+    return true;
+}
+
+static int leaves_others_alone(void *arg)
+{
+    memset((void *)wf_lot_marks, 0, sizeof wf_lot_marks);
+    weft_mutex_lock(&m);
+    unlock_stopping_at(1, another);
+    check_eq(waiting(), 1);
+    weft_sem_release((weft_sem *)(void *)&m, 1);
+    check_eq(weft_waitgroup_wait(&all, WEFT_FOREVER), 0);
+    check_eq(AO_load(word_of(&m)), 0);
+    return arg != NULL;
+}
+
+Test(mutex, nor_are_the_waiters_of_what_is_there_instead, .timeout = 30)
+{
+    _Static_assert(sizeof(weft_sem) <= sizeof(weft_mutex), "it fits there");
+    run_on(2, leaves_others_alone, NULL);
 }
