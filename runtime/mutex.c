@@ -285,14 +285,17 @@ static inline bool free_alone(wf_m *mp, volatile AO_t *word)
     return done;
 }
 
-/* Under the bucket's lock: the oldest that waits for a mutex.  If that is gone, its memory may be a
- * semaphore's by now, or another lock's, whose waiters have the same key. */
+/* wf_lot_take_first of those that wait for a mutex.  If that is gone, its memory may be a semaphore's
+ * by now, or another lock's, whose waiters have the same key. */
 static wf_g *take_first(wf_bucket *b, const void *key)
 {
-    wf_g *gp = wf_lot_first(b, key);
-    while (gp && AO_char_load(&gp->wait_for) != WF_FOR_MUTEX)
-        gp = wf_lot_next(b, gp);
-    return gp ? wf_lot_take_first(b, key) : NULL;
+    bool parked;
+    for (wf_g *gp = wf_lot_first(b, key), *next; gp; gp = next) {
+        next = wf_lot_next(b, gp);
+        if (AO_char_load(&gp->wait_for) == WF_FOR_MUTEX && wf_lot_take(gp, &parked))
+            return gp;
+    }
+    return NULL;
 }
 
 /* Who was about to wait as the caller's store freed the lock: its WAITERS may be gone. */

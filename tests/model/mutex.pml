@@ -136,7 +136,9 @@ inline mark()
        swap(MARK, 1, w);
 #ifndef FAULT_no_membarrier
        FENCE;
-       FENCE_OF(0) && FENCE_OF(1) && FENCE_OF(2)
+       FENCE_OF(0);
+       FENCE_OF(1);
+       FENCE_OF(2)
 #endif
     :: else
     fi
@@ -265,8 +267,9 @@ inline wake_overwritten()
 /* The caller counts as one that uses the word until what frees the lock is seen. */
 inline release()
 {
+    w = LOAD(WORD_);
     if
-    :: !LOAD(MARK) && LOAD(WORD_) == LOCKED ->
+    :: !LOAD(MARK) && w == LOCKED ->
        store(WORD_, 0);
        using--;
 #ifndef FAULT_no_second_look
@@ -275,7 +278,7 @@ inline release()
        :: else
        fi
 #endif
-    :: else ->
+    :: true -> /* the mark was there; or in weft_cond_wait, which does not look */
        do
        :: w = LOAD(WORD_);
           assert(w & LOCKED);

@@ -124,6 +124,8 @@ Test(mutex, one_that_is_gone_after_the_store_is_not_touched, .timeout = 30)
     run_on(2, touches_nothing, NULL);
 }
 
+enum { A_SEM_WITH_WAITERS = 1 };
+
 /* The same, and the memory is a semaphore's, for which somebody waits. */
 static bool another(void)
 {
@@ -132,7 +134,7 @@ static bool another(void)
     memset(&m, 0, sizeof m);
     weft_waitgroup_add(&all, 1);
     check_eq(weft_go(waits_for_a_permit, &all, 0), 0);
-    await_yielding(waiting() == 1);
+    await_yielding(AO_load(word_of(&m)) == A_SEM_WITH_WAITERS);
     return true;
 }
 
@@ -141,7 +143,7 @@ static int leaves_others_alone(void *arg)
     memset((void *)wf_lot_marks, 0, sizeof wf_lot_marks);
     weft_mutex_lock(&m);
     unlock_stopping_at(1, another);
-    check_eq(waiting(), 1);
+    check_eq(AO_load(word_of(&m)), A_SEM_WITH_WAITERS);
     weft_sem_release((weft_sem *)(void *)&m, 1);
     check_eq(weft_waitgroup_wait(&all, WEFT_FOREVER), 0);
     check_eq(AO_load(word_of(&m)), 0);
@@ -151,5 +153,23 @@ static int leaves_others_alone(void *arg)
 Test(mutex, nor_are_the_waiters_of_what_is_there_instead, .timeout = 30)
 {
     _Static_assert(sizeof(weft_sem) <= sizeof(weft_mutex), "it fits there");
+    run_on(2, leaves_others_alone, NULL);
+}
+
+static int leaves_one_waiting(void *arg)
+{
+    weft_mutex_lock(&m);
+    check_eq(weft_go(waiter, &all, 0), 0);
+    await_yielding(waiting() == 1);
+    return arg != NULL;
+}
+
+/* Nor if one waited for the mutex when a run before ended: it is in the queue yet. */
+Test(mutex, nor_are_they_behind_one_that_was_abandoned, .timeout = 30)
+{
+    weft_options opt = { .procs = 2, .stop_ns = 1 };
+
+    check_eq(weft_run(&opt, leaves_one_waiting, NULL), 0);
+    memset(&m, 0, sizeof m);
     run_on(2, leaves_others_alone, NULL);
 }
