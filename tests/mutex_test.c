@@ -335,7 +335,7 @@ static int leave_one_woken(void *arg)
     weft_mutex_lock(arg);
     check_eq(weft_go(lock_too_late, arg, 0), 0);
     let_others_park();
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 12; i++)
         check_eq(weft_go(compute, NULL, 0), 0);
     weft_mutex_unlock(arg);
     return weft_go(compute, NULL, 0);
