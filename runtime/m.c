@@ -301,6 +301,8 @@ static int ps_make(int procs)
     return 0;
 }
 
+volatile AO_t wf_one_p WF_ALIGNED;
+
 static bool left_behind; /* a run ended with coroutines in other code, which may still come */
 
 /* All but the lock and the gate, which other threads may be looking at just now. */
@@ -325,7 +327,7 @@ int wf_proc_start(int procs, int max_threads)
     wf_clock_set(wf_now()); /* sysmon's first look comes later than the first waits */
     wf_glist_init(&S.global);
     S.procs = procs;
-    AO_store(&S.alone, procs == 1 && !left_behind);
+    AO_store(&wf_one_p, procs == 1 && !left_behind);
     S.max_threads = max_threads;
     int quota = wf_cpu_quota("");
     S.may_spin = procs > 1 && wf_cpu_count("") > 1 && (quota == 0 || quota > 1);
@@ -440,7 +442,7 @@ bool wf_proc_stop(void)
     wf_fence(); /* pairs with wf_futex_wait's, of the Ms that wait_exits wakes */
     bool clean = wait_exits();
     left_behind = left_behind || !clean;
-    AO_store(&S.alone, 0);
+    AO_store(&wf_one_p, 0);
     for (int i = 0; i < S.procs; i++) {
         wf_g_flush(S.ps[i]);
         wf_poll_cache_flush(&S.ps[i]->polls);

@@ -161,7 +161,6 @@ typedef struct wf_sched {
     bool          may_spin;         /* fixed: at least 2 Ps and a quota of 2 CPUs */
     uint8_t       stack_class;      /* fixed */
     unsigned      hibernate_after;  /* fixed: of coroutines that do not say; see hibernate.c */
-    volatile AO_t alone;            /* atomic; one P, and nobody is left of a run before */
     volatile AO_t stopping;         /* atomic; main returned: all are cancelled */
     volatile AO_t stopped;          /* atomic; nothing is scheduled any more */
     volatile AO_t clock; /* coarse: units of WF_CLOCK_NS; by whoever has just read the time */
@@ -200,10 +199,14 @@ typedef struct wf_sched {
 
 extern wf_sched wf_the_sched;
 
+/* Atomic: one P, and nobody is left of a run before; who is left looks too, while the next one's
+ * wf_sched is made. */
+extern volatile AO_t wf_one_p;
+
 /* Whoever is inside with a P is alone. */
 static inline bool wf_alone(void)
 {
-    return AO_load(&wf_the_sched.alone);
+    return AO_load(&wf_one_p);
 }
 
 /*
