@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/white/timer_test.c - the timers' wheel and heap: their invariants after every operation,
- * removal at every position, the order of firing, every digit of time, and deletion while another
- * thread fires.
+ * removal at every position, the order of firing, and every digit of time.
  */
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -483,52 +481,4 @@ Test(timer, thousands_at_random_keep_the_invariant_and_lose_none, .timeout = 60)
         check_heap(n);
     }
     cr_assert_eq(added, deleted + ran + n);
-}
-
-/* ---- Two threads ------------------------------------------------------------------------------ */
-
-static volatile AO_t n_ran, ended;
-
-static void count(void *arg, AO_t seq, struct wf_glist *out)
-{
-    (void)seq, (void)out;
-    AO_fetch_and_add_full((volatile AO_t *)arg, 1);
-    AO_fetch_and_add_full(&n_ran, 1);
-}
-
-static void *runner(void *arg)
-{
-    while (!AO_load_acquire(&ended))
-        run(0);
-    return arg;
-}
-
-Test(timer, one_that_is_deleted_as_it_fires_does_exactly_one_of_both, .timeout = 60)
-{
-    static volatile AO_t each[MANY];
-    pthread_t            threads[2];
-    long                 deleted = 0, rounds = test_scaled(100);
-
-    fresh_heap();
-    for (int i = 0; i < 2; i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, runner, NULL), 0);
-    for (long r = 0; r < rounds; r++)
-        for (int i = 0; i < MANY; i += 4) {
-            AO_t before = each[i];
-            cr_assert_geq(wf_timer_add(&heap, &timers[i], 0, count, (void *)&each[i], 0), 0);
-            for (int spin = 0; spin < i % 200; spin++)
-                wf_cpu_relax();
-            if (wf_timer_del(&timers[i])) {
-                cr_assert_eq(each[i], before);
-                deleted++;
-            } else {
-                while (AO_load_acquire(&each[i]) == before)
-                    ; /* it fires, or has */
-            }
-        }
-    AO_store_release(&ended, 1);
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    cr_assert_eq((long)n_ran + deleted, rounds * (MANY / 4));
-    check_heap(0);
 }
