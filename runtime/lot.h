@@ -38,9 +38,9 @@ static inline void wf_lot_unlock(wf_bucket *b)
 
 /*
  * A mark for each bucket, set for good before the first wait there for a mutex: while there is
- * none, who unlocks need not swap (mutex.c).  wf_lot_mark, under the bucket's lock, returns once
- * every thread has either seen the mark or done all that it did before it would have.  It costs
- * a membarrier, once a bucket.
+ * none, who unlocks need not swap (mutex.c).  After wf_lot_mark, under the bucket's lock, every
+ * look finds the mark, and what a thread stored before a look that did not find it is seen.  It
+ * costs a membarrier, once a bucket.
  */
 extern volatile AO_t wf_lot_marks[WF_LOT_BUCKETS / 64];
 
