@@ -223,12 +223,9 @@ static bool due(wf_timer_heap *h, int64_t now)
     return h->near[0].when <= now;
 }
 
-static void copy_tables(wf_timer_heap *h, const wf_timer_heap *was)
+static void *carry(void *to, const void *from, size_t bytes)
 {
-    memcpy(h->near, was->near, (size_t)was->n_near * sizeof *h->near);
-    memcpy(h->blocks, was->blocks, (size_t)was->n_blocks * BLOCK * sizeof *h->blocks);
-    memcpy(h->entries, was->entries, (size_t)was->cap * sizeof *h->entries);
-    memcpy(h->places, was->places, (size_t)was->cap * sizeof *h->places);
+    return bytes ? memcpy(to, from, bytes) : to;
 }
 
 /* All ids are taken: those from `old` on are new. */
@@ -259,17 +256,16 @@ static bool grow(wf_timer_heap *h)
     char *memory = aligned_alloc(WF_CACHELINE, near + blocks + entries + cap * sizeof *h->places);
     if (!memory)
         return false;
-    wf_timer_heap was = *h;
+    size_t ids = (size_t)h->cap, in_blocks = (size_t)h->n_blocks * BLOCK * sizeof *h->blocks;
+    h->near =
+        carry((wf_timer_item *)memory + ARITY - 1, h->near, (size_t)h->n_near * sizeof *h->near);
+    h->blocks = carry(memory + near, h->blocks, in_blocks);
+    h->entries = carry(memory + near + blocks, h->entries, ids * sizeof *h->entries);
+    h->places = carry(memory + near + blocks + entries, h->places, ids * sizeof *h->places);
+    free(h->memory);
     h->memory = memory;
-    h->near = (wf_timer_item *)memory + ARITY - 1;
-    h->blocks = (wf_timer_item *)(memory + near);
-    h->entries = (wf_timer_entry *)(memory + near + blocks);
-    h->places = (int *)(memory + near + blocks + entries);
     h->cap = (int)cap;
-    if (was.cap > 0)
-        copy_tables(h, &was);
-    free_ids_from(h, was.cap);
-    free(was.memory);
+    free_ids_from(h, (int)ids);
     return true;
 }
 
