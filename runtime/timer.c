@@ -211,6 +211,15 @@ static void publish(wf_timer_heap *h, int64_t when)
     AO_store_release(&h->when0, (AO_t)when); /* pairs with the acquire in wf_timer_heap_when */
 }
 
+/* Some are gone.  What was told still holds, and may be later than a slot's begin: a poller that
+ * sleeps until then is woken for what is added before it, and must be. */
+static void tell_later(wf_timer_heap *h)
+{
+    int64_t when = earliest(h);
+    if (when > (int64_t)AO_load(&h->when0))
+        publish(h, when);
+}
+
 /* Is the first in near due?  Opens the slots that have begun, one at a time: what is overdue
  * waits in its slot, lest near grow large. */
 static bool due(wf_timer_heap *h, int64_t now)
@@ -334,7 +343,7 @@ static void take_out(wf_timer_heap *h, unsigned id)
         near_remove(h, at);
     id_free(h, id);
     if (first)
-        publish(h, earliest(h));
+        tell_later(h);
 }
 
 bool wf_timer_del(wf_timer *t)
@@ -373,7 +382,7 @@ int wf_timers_run(wf_timer_heap *h, int64_t now, wf_glist *out)
         near_remove(h, 0);
         id_free(h, id);
     }
-    publish(h, earliest(h));
+    tell_later(h);
     wf_spin_release(&h->lock);
     for (int i = 0; i < n; i++) /* no timer lock held: a callback may take others */
         fire[i].fn(fire[i].arg, fire[i].seq, out);

@@ -99,7 +99,8 @@ bool wf_timer_del(wf_timer *t);
 int64_t wf_timer_when(wf_timer_heap *h, const wf_timer *t, unsigned id);
 
 /* No timer of h is due before this.  It is the earliest's time, or a little earlier where many
- * lie in its slot: then nothing need be due yet when wf_timers_run is called, which tells better. */
+ * lie in its slot: then nothing need be due yet when wf_timers_run is called, which tells better.
+ * It moves back only for one that is added, and wf_timer_add says so. */
 static inline int64_t wf_timer_heap_when(const wf_timer_heap *h)
 {
     return (int64_t)AO_load_acquire(&h->when0); /* pairs with the release in timer.c */

@@ -331,6 +331,21 @@ Test(timer, lesson_17_who_comes_when_told_comes_a_few_times_at_most)
     }
 }
 
+/* A poller sleeps until what it was told: only one that is added may be due before, and says so. */
+Test(timer, what_is_told_moves_back_for_none_but_one_that_is_added)
+{
+    int64_t begin = TICK * DIGITS * DIGITS, when = begin + begin / 2;
+
+    fresh_heap();
+    for (int i = 0; i < 2 * BLOCK; i++)
+        add(i, when + i);
+    cr_assert_eq(run(0), 0);
+    cr_assert_eq(wf_timer_heap_when(&heap), when, "a thief whose clock is late has come");
+    cr_assert(wf_timer_del(&timers[0]));
+    cr_assert_geq(wf_timer_heap_when(&heap), when);
+    cr_assert_eq(add(0, begin + 1), 1);
+}
+
 static void one_after_another(int64_t now, int64_t then)
 {
     fresh_heap();
